@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * alloc.c - what malloc and free mean, beyond the inline path: start-up, medium sizes, spans, libc
+ * mode, pointers that are not ours. errno is ENOMEM after a failure and untouched otherwise.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "libclient/client.h"
+#include "libclient/heap.h"
+#include "libclient/next.h"
+#include "shared/check.h"
+#include "tiny/central.h"
+#include "tiny/thread.h"
+
+static inline bool ready(void)
+{
+	uint32_t state = atomic_load_explicit(&hak_client.state, memory_order_acquire);
+
+	if (HAK_UNLIKELY(state < HAK_CLIENT_READY))
+		state = hak_client_start();
+	return HAK_LIKELY(state == HAK_CLIENT_READY);
+}
+
+static HAK_COLD void *no_memory(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
+static void *span_alloc(size_t size, size_t align, bool *ret_zeroed)
+{
+	void *p = size > PTRDIFF_MAX ? NULL : hak_heap_alloc(size, align, ret_zeroed);
+
+	return p ? p : no_memory();
+}
+
+void *hak_alloc_cold(size_t size)
+{
+	void *p;
+
+	if (HAK_UNLIKELY(!ready()))
+		return hak_next_malloc(size);
+	if (HAK_UNLIKELY(size > HAK_CLASS_MAX_SIZE))
+		return span_alloc(size, 1, NULL);
+	p = hak_thread_alloc(hak_class_of(size ? size : 1));
+	return p ? p : no_memory();
+}
+
+/* The span that starts at p, or the end of the program. */
+static struct hak_slab *span_at(const void *p, const char *what)
+{
+	struct hak_slab *slab = hak_slab_of(p);
+
+	if (slab->kind == HAK_SLAB_SPAN && hak_slab_start(slab) == p)
+		return slab;
+	hak_die("%s of %p, which is no block in use: freed before, or not the start of one", what,
+		p);
+}
+
+/* Slab descriptors exist for superslabs that were ours at some time. */
+static bool in_superslab(const void *p)
+{
+	uint64_t index = ((uintptr_t)p - (uintptr_t)hak_heap.base) >> HAK_SUPERSLAB_SHIFT;
+
+	return hak_tiny_owns(p) && (hak_heap.carve.supers[index].flags & HAK_SUPER_ADDED);
+}
+
+void hak_free_cold(void *p)
+{
+	uint32_t class = hak_page_class(p);
+
+	if (class)
+		hak_thread_free(class, p);
+	else if (!p)
+		return;
+	else if (in_superslab(p))
+		hak_heap_free(span_at(p, "free"));
+	else if (hak_next_may_own(p))
+		hak_next_free(p);
+	else
+		hak_die("free of %p, which is no block of this allocator", p);
+}
+
+size_t hak_usable(const void *p)
+{
+	uint32_t class = hak_page_class(p);
+
+	if (class)
+		return hak_class[class].size;
+	if (!p)
+		return 0;
+	if (in_superslab(p))
+		return span_at(p, "malloc_usable_size")->n_slabs << HAK_SLAB_SHIFT;
+	if (hak_next_may_own(p))
+		return hak_next_usable_size((void *)(uintptr_t)p);
+	hak_die("malloc_usable_size of %p, which is no block of this allocator", p);
+}
+
+void *hak_zeroed(size_t n, size_t size)
+{
+	bool zeroed = false;
+	size_t bytes;
+	void *p;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return no_memory();
+	if (!ready())
+		return hak_next_calloc(n, size);
+	if (bytes > HAK_CLASS_MAX_SIZE)
+		p = span_alloc(bytes, 1, &zeroed);
+	else
+		p = hak_tiny_alloc(bytes);
+	if (p && !zeroed)
+		memset(p, 0, bytes);
+	return p;
+}
+
+void *hak_aligned(size_t align, size_t size)
+{
+	uint32_t class;
+	void *p;
+
+	if (!ready())
+		return hak_next_memalign(align, size);
+	if (align <= 16)
+		return hak_tiny_alloc(size);
+	if (size > HAK_CLASS_MAX_SIZE || align > HAK_CLASS_MAX_SIZE)
+		return span_alloc(size ? size : 1, align, NULL);
+	/* Slabs are aligned, so a block is aligned to whatever divides its size. Classes up to the
+	 * next power of two contain one. */
+	class = hak_class_of(size > align ? size : align);
+	while (hak_class[class].size % align)
+		class ++;
+	p = hak_thread_alloc(class);
+	return p ? p : no_memory();
+}
+
+/* Bytes to allocate for a block that had to move: room to grow again without moving. */
+static void *move(void *p, size_t old, size_t size)
+{
+	void *q = hak_tiny_alloc(size);
+
+	if (q) {
+		memcpy(q, p, old < size ? old : size);
+		hak_tiny_free(p);
+	}
+	return q;
+}
+
+static void *resize_span(void *p, size_t size)
+{
+	struct hak_slab *span = span_at(p, "realloc");
+	size_t old = span->n_slabs << HAK_SLAB_SHIFT;
+
+	if (size > PTRDIFF_MAX)
+		return no_memory();
+	if (size > HAK_CLASS_MAX_SIZE && hak_heap_resize(span, size))
+		return p;
+	return move(p, old, size);
+}
+
+void *hak_resize(void *p, size_t size)
+{
+	uint32_t class = hak_page_class(p);
+
+	if (class && size) {
+		size_t old = hak_class[class].size;
+
+		/* In place while it fits and at least half is used. */
+		if (size <= old && size * 2 >= old)
+			return p;
+		return move(p, old, size);
+	}
+	if (!p)
+		return hak_tiny_alloc(size);
+	if (!ready() || (!class && !in_superslab(p) && hak_next_may_own(p)))
+		return hak_next_realloc(p, size);
+	if (!size) { /* as glibc: freed */
+		hak_tiny_free(p);
+		return NULL;
+	}
+	if (!in_superslab(p))
+		hak_die("realloc of %p, which is no block of this allocator", p);
+	return resize_span(p, size);
+}
+
+size_t hak_give_back(void)
+{
+	if (!ready())
+		return 0;
+	hak_thread_flush();
+	hak_central_trim();
+	return hak_heap_trim();
+}
+
+bool hak_is_ours(const void *p)
+{
+	return ready() && in_superslab(p);
+}

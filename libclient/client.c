@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "libclient/client.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "libclient/heap.h"
+#include "libclient/next.h"
+#include "shared/check.h"
+#include "tiny/thread.h"
+
+struct hak_client hak_client;
+
+static enum hak_client_state decide(struct hak_config *config)
+{
+	int r;
+
+	/* Before anything else: not one block may come from us if libc is wanted. */
+	hak_config_read(config, hak_is_preload);
+	if (hak_next_insists() || config->mode == HAK_MODE_LIBC)
+		return HAK_CLIENT_LIBC;
+	r = hak_heap_init(config);
+	if (!r)
+		r = hak_thread_init();
+	if (r < 0) {
+		hak_warn("no address space for a heap (%s); using libc's malloc",
+			 strerrordesc_np(-r));
+		return HAK_CLIENT_LIBC;
+	}
+	return HAK_CLIENT_READY;
+}
+
+enum hak_client_state hak_client_start(void)
+{
+	_Atomic uint32_t *word = &hak_client.state;
+	uint32_t state = HAK_CLIENT_NOT_YET;
+
+	if (!atomic_compare_exchange_strong(word, &state, HAK_CLIENT_STARTING)) {
+		/* Another thread is at it (this one makes no allocation while it is). */
+		while ((state = atomic_load_explicit(word, memory_order_acquire)) ==
+		       HAK_CLIENT_STARTING)
+			(void)hak_sys_futex_wait(word, HAK_CLIENT_STARTING, 1000000);
+		return (enum hak_client_state)state;
+	}
+	state = decide(&hak_client.config);
+	/* Release: pairs with the acquire in ready(); the tables are complete. */
+	atomic_store_explicit(word, state, memory_order_release);
+	hak_sys_futex_wake(word, INT32_MAX);
+	/* May allocate, and can by now. */
+	if (state == HAK_CLIENT_READY)
+		hak_fork_init();
+	return (enum hak_client_state)state;
+}
+
+/* Early, so that a first free() finds the page map; see also -z initfirst. */
+__attribute__((constructor(101))) static void start(void)
+{
+	if (atomic_load_explicit(&hak_client.state, memory_order_acquire) < HAK_CLIENT_READY)
+		(void)hak_client_start();
+}
+
+__attribute__((destructor(101))) static void stop(void)
+{
+	if (hak_client.config.stats)
+		hak_stats_report();
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * give.c - where empty superslabs go: kept for a while, then back to the daemon or the kernel.
+ * Everything here runs under the heap's lock.
+ */
+#include <sys/mman.h>
+
+#include "libclient/heap.h"
+
+/* Empty superslabs worth keeping: a constant for small processes and a share for large ones. */
+#define KEEP_LEAST 16u
+#define KEEP_SHARE 8u
+
+/* Anonymous memory goes back to the kernel and stays accessible: zero when touched again. */
+static bool release_local(struct hak_heap *heap, uint32_t first, uint32_t count)
+{
+	uint64_t size = (uint64_t)count << HAK_SUPERSLAB_SHIFT;
+
+	if (hak_sys_advise(hak_heap_at(heap, first), size, MADV_DONTNEED) < 0)
+		return false;
+	for (uint32_t i = first; i < first + count; i++)
+		hak_carve_cleaned(&heap->carve, i);
+	return true;
+}
+
+/* A copy-on-write view is replaced by anonymous memory; the daemon keeps the slice frozen. */
+static bool release_copy(struct hak_heap *heap, uint32_t first, uint32_t count)
+{
+	uint64_t size = (uint64_t)count << HAK_SUPERSLAB_SHIFT;
+	void *at = hak_heap_at(heap, first);
+
+	if (hak_sys_map_anon_at(at, size) < 0)
+		return false;
+	(void)hak_sys_advise(at, size, MADV_HUGEPAGE);
+	hak_sys_name(at, size, "hakmem");
+	for (uint32_t i = first; i < first + count; i++) {
+		heap->carve.supers[i].flags &= (uint8_t)~HAK_SUPER_COPY;
+		hak_carve_cleaned(&heap->carve, i);
+	}
+	heap->stats.local += count;
+	return true;
+}
+
+static bool release_shared(struct hak_heap *heap, uint32_t first, uint32_t count)
+{
+	uint64_t off = (uint64_t)(first - heap->shift) << HAK_SUPERSLAB_SHIFT;
+	uint64_t size = (uint64_t)count << HAK_SUPERSLAB_SHIFT;
+	struct hak_sqe sqe = { .op = HAK_OP_RETURN, .first = first - heap->shift, .count = count };
+
+	if (heap->session.state != HAK_SESSION_UP) {
+		/* The daemon is gone; the memory is still a file's, so punch it ourselves. */
+		int fd = hak_session_region_fd(&heap->session);
+
+		if (fd < 0 || hak_sys_punch(fd, off, size) < 0)
+			return false;
+		for (uint32_t i = first; i < first + count; i++)
+			hak_carve_cleaned(&heap->carve, i);
+		return true;
+	}
+	if (!hak_ring_room(&heap->session.sq) ||
+	    hak_sys_map_none_at(hak_heap_at(heap, first), size) < 0)
+		return false;
+	hak_carve_remove(&heap->carve, first, count);
+	if (!hak_session_post(&heap->session, &sqe))
+		heap->stats.returns += count;
+	return true;
+}
+
+static bool release_run(struct hak_heap *heap, uint32_t first, uint32_t count, uint8_t flags)
+{
+	if (flags & HAK_SUPER_SHARED)
+		return release_shared(heap, first, count);
+	if (flags & HAK_SUPER_COPY)
+		return release_copy(heap, first, count);
+	return release_local(heap, first, count);
+}
+
+/* True if giving this empty superslab back frees memory. */
+static bool worth(const struct hak_super *s, bool shared_too)
+{
+	return s->dirty || (s->flags & HAK_SUPER_COPY) ||
+	       (shared_too && (s->flags & HAK_SUPER_SHARED));
+}
+
+uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too)
+{
+	struct hak_carve *carve = &heap->carve;
+	uint32_t have = carve->n_empty - carve->n_clean, at = 0;
+	uint64_t freed = 0;
+
+	if (shared_too)
+		have = carve->n_empty;
+	while (have > keep) {
+		uint32_t count = 1;
+		uint8_t flags;
+
+		at = hak_carve_find_empty(carve, at, 0);
+		if (at == HAK_NO_SUPERSLAB)
+			break;
+		if (!worth(&carve->supers[at], shared_too)) {
+			at++;
+			continue;
+		}
+		flags = carve->supers[at].flags;
+		while (count < have - keep && at + count < carve->total &&
+		       carve->supers[at + count].flags == flags &&
+		       hak_carve_find_empty(carve, at + count, 0) == at + count &&
+		       worth(&carve->supers[at + count], shared_too))
+			count++;
+		if (release_run(heap, at, count, flags))
+			freed += (uint64_t)count << HAK_SUPERSLAB_SHIFT;
+		have -= count;
+		at += count;
+	}
+	return freed;
+}
+
+void hak_heap_shed(struct hak_heap *heap)
+{
+	uint32_t used = heap->carve.n_added - heap->carve.n_empty;
+	uint32_t keep = KEEP_LEAST + used / KEEP_SHARE;
+
+	/* Half as much again before anything goes, so that a boundary case does not flap. */
+	if (heap->carve.n_empty - heap->carve.n_clean > keep + keep / 2)
+		(void)hak_heap_release(heap, keep, false);
+}

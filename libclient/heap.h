@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * heap.h - a process's private memory: one window of addresses, carved by the superslab engine.
+ *
+ *   superslab index   0 .. 2^19 - 1  slices of the session's region: index `shift` + i is file
+ *                                    offset i * 2 MiB. A forked child starts its own session
+ *                                    above what it inherited; room for that is the second half.
+ *                     2^19 and above   anonymous memory that the process finds by itself
+ *                                      (embedded mode; no daemon; a daemon that is slow)
+ *
+ * What a superslab is made of (flags beside the engine's own):
+ *   SHARED  a slice of the region, mapped shared, leased from the daemon
+ *   COPY    was SHARED when the process forked: now a copy-on-write view of the slice, which the
+ *           daemon has frozen. Wholly freed, it is replaced by anonymous memory and none of the two.
+ *
+ * LOCK  heap.lock is the innermost of ours; the session is used under it. FORK: taken before,
+ * released after on both sides (fork.c).
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "libclient/config.h"
+#include "libclient/session.h"
+#include "shared/carve.h"
+#include "shared/runs.h"
+#include "tiny/slab.h"
+
+#define HAK_LOCAL_FIRST       (2 * HAK_REGION_SUPERSLABS)
+#define HAK_LOCAL_SUPERSLABS  HAK_REGION_SUPERSLABS
+#define HAK_WINDOW_SUPERSLABS (HAK_LOCAL_FIRST + HAK_LOCAL_SUPERSLABS)
+#define HAK_WINDOW_SIZE       ((uint64_t)HAK_WINDOW_SUPERSLABS << HAK_SUPERSLAB_SHIFT)
+/* The window starts at a multiple of it: the largest alignment that can be asked for. */
+#define HAK_WINDOW_ALIGN ((uint64_t)1 << 30)
+
+#define HAK_SUPER_SHARED HAK_SUPER_HOST
+#define HAK_SUPER_COPY   (HAK_SUPER_HOST << 1)
+
+struct hak_heap_stats {
+	uint64_t leases;     /* superslabs granted by the daemon */
+	uint64_t returns;    /* superslabs given back to it */
+	uint64_t waits;      /* times that a thread waited for the daemon */
+	uint64_t timeouts;   /* of these, in vain */
+	uint64_t refusals;   /* leases that the daemon refused */
+	uint64_t local;      /* superslabs of anonymous memory in use or kept */
+	uint64_t span_bytes; /* in large spans now */
+	uint64_t spans;      /* large spans now */
+};
+
+struct hak_heap {
+	pthread_mutex_t lock;
+	char *base;
+	struct hak_carve carve;
+	struct hak_runs local;
+	struct hak_slab *slabs;
+	struct hak_session session;
+	bool want_daemon; /* the mode allows a session */
+	bool say_so;      /* and its absence is worth a line on stderr */
+	const char *socket;
+	uint32_t node;
+	uint32_t shift;   /* window index of the region's first superslab */
+	uint32_t batch;   /* superslabs to ask for at a time; follows the rate of use */
+	uint32_t pending; /* superslabs asked for and not yet answered */
+	uint64_t lease_seq;
+	int lease_result; /* of the newest answered lease */
+	struct hak_heap_stats stats;
+};
+
+extern struct hak_heap hak_heap;
+
+/* Reserves window, page map and tables. 0, or a negative errno: nothing is left mapped. */
+int hak_heap_init(const struct hak_config *config);
+
+/* A span of whole slabs, `align` a power of two in bytes. NULL: out of memory. */
+void *hak_heap_alloc(size_t size, size_t align, bool *ret_zeroed);
+void hak_heap_free(struct hak_slab *span);
+/* Makes a span `size` bytes long where it is. False: it can't grow there. */
+bool hak_heap_resize(struct hak_slab *span, size_t size);
+
+/* Gives what is wholly free back; bytes. */
+size_t hak_heap_trim(void);
+
+/* Under the lock: gives back empty superslabs beyond what is worth keeping (give.c). */
+void hak_heap_shed(struct hak_heap *heap);
+uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too);
+/* Under the lock: takes in what the daemon has answered (grow.c). */
+void hak_heap_reap(struct hak_heap *heap);
+bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs);
+/* Makes the slab descriptors of these superslabs writable. */
+bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count);
+
+static inline void *hak_heap_at(const struct hak_heap *heap, uint32_t superslab)
+{
+	return heap->base + ((uint64_t)superslab << HAK_SUPERSLAB_SHIFT);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - this process as the daemon knows it: a socket for hello and descriptors, two rings for
+ * everything else.
+ *
+ *   NONE --open--> UP --daemon gone, ring corrupt--> LOST
+ *     \--refused, no daemon--> LOST
+ *   and after fork, in the child, from anything to NONE again.
+ *
+ * LOST is for good in this process: its memory stays valid (the mappings hold it) and the heap goes
+ * on with anonymous memory.
+ *
+ * Every call is made under the heap's lock; none allocates, none waits longer than told.
+ */
+#pragma once
+
+#include "shared/layout.h"
+#include "shared/ring.h"
+#include "shared/sys.h"
+
+enum hak_session_state_client {
+	HAK_SESSION_NONE = 0,
+	HAK_SESSION_UP,
+	HAK_SESSION_LOST,
+};
+
+struct hak_session {
+	enum hak_session_state_client state;
+	int sock, region_fd;
+	struct hak_fd_id sock_id, region_id; /* programs close and reuse our numbers */
+	void *segment;                       /* HAK_SEGMENT_SIZE, never inherited by a child */
+	void *presence;                      /* one page, never inherited */
+	struct hak_ring_end sq, cq;
+	uint64_t seq; /* last one posted */
+	uint64_t id;
+	uint64_t epoch;
+	uint32_t region_superslabs;
+	const char *path;
+};
+#define HAK_SESSION_NULL                     \
+	{                                    \
+		.sock = -1, .region_fd = -1, \
+	}
+
+/* Connects, says hello, maps the rings. 0, or a negative errno and state LOST. */
+int hak_session_open(struct hak_session *session, const char *path);
+
+/* Posts a request; fills in its seq. 0, -EAGAIN (ring full), -ECONNRESET (not UP, or now LOST). */
+int hak_session_post(struct hak_session *session, struct hak_sqe *sqe);
+
+/* The next completion, if there is one. 0, -EAGAIN, or -ECONNRESET. */
+int hak_session_reap(struct hak_session *session, struct hak_cqe *ret_cqe);
+
+/* Waits until there is a completion to reap. 0, -ETIMEDOUT, or -ECONNRESET: the daemon is gone. */
+int hak_session_wait(struct hak_session *session, uint64_t deadline_ns);
+
+/* The region's descriptor, asked for again if the program closed it; negative errno: not to be had. */
+int hak_session_region_fd(struct hak_session *session);
+
+/* In a child after fork: forgets the parent's session without touching it. */
+void hak_session_forget(struct hak_session *session);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stats.c - figures derived from refills and flushes; the hot path counts nothing.
+ */
+#include "libclient/stats.h"
+
+#include "libclient/client.h"
+#include "libclient/heap.h"
+#include "shared/check.h"
+#include "tiny/central.h"
+
+void hak_stats_read(struct hak_stats *ret_stats)
+{
+	struct hak_stats s = { 0 };
+
+	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
+		struct hak_central *central = &hak_tiny.central[c];
+
+		pthread_mutex_lock(&central->lock);
+		s.block_bytes += central->blocks * hak_class[c].size;
+		s.slab_bytes += central->slabs << HAK_SLAB_SHIFT;
+		s.refills += central->refills;
+		s.flushes += central->flushes;
+		pthread_mutex_unlock(&central->lock);
+	}
+	pthread_mutex_lock(&hak_heap.lock);
+	s.heap = hak_heap.stats;
+	s.added = hak_heap.carve.n_added;
+	s.empty = hak_heap.carve.n_empty;
+	s.clean = hak_heap.carve.n_clean;
+	s.session = hak_heap.session.state;
+	pthread_mutex_unlock(&hak_heap.lock);
+	*ret_stats = s;
+}
+
+static const char *mode_name(const struct hak_stats *s)
+{
+	switch (s->session) {
+	case HAK_SESSION_UP:
+		return "daemon";
+	case HAK_SESSION_LOST:
+		return "embedded (daemon lost or not there)";
+	default:
+		return "embedded";
+	}
+}
+
+void hak_stats_report(void)
+{
+	struct hak_stats s;
+
+	if (hak_client.state != HAK_CLIENT_READY) {
+		hak_warn("stats: mode libc");
+		return;
+	}
+	hak_stats_read(&s);
+	hak_warn("stats: mode %s; superslabs %u in use, %u kept, %u untouched", mode_name(&s),
+		 s.added - s.empty, s.empty - s.clean, s.clean);
+	hak_warn("stats: slabs %lu KiB, of these blocks out %lu KiB; large spans %lu (%lu KiB)",
+		 s.slab_bytes >> 10, s.block_bytes >> 10, s.heap.spans, s.heap.span_bytes >> 10);
+	hak_warn("stats: refills %lu, flushes %lu; daemon: leased %lu, returned %lu, waits %lu, "
+		 "timeouts %lu, refused %lu; anonymous superslabs %lu",
+		 s.refills, s.flushes, s.heap.leases, s.heap.returns, s.heap.waits, s.heap.timeouts,
+		 s.heap.refusals, s.heap.local);
+}

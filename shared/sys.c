@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/memfd.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Newer than Debian 12's headers; the values are kernel ABI. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA           0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+/* Turns a -1/errno result into 0 or more, or -errno, and restores errno. */
+static inline long done(long r, int saved)
+{
+	if (r == -1)
+		r = -errno;
+	errno = saved;
+	return r;
+}
+/* The comma keeps errno's value from before the call. */
+#define SYS(call)                                \
+	({                                       \
+		int saved_errno = errno;         \
+		done((long)(call), saved_errno); \
+	})
+
+int hak_sys_memfd(int *ret_fd, const char *name, uint64_t size, bool seal_all)
+{
+	int seals = F_SEAL_SHRINK | F_SEAL_GROW | (seal_all ? F_SEAL_SEAL : 0);
+	long fd, r;
+
+	fd = SYS(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
+	if (fd == -EINVAL) /* before 6.3 */
+		fd = SYS(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	if (fd < 0)
+		return (int)fd;
+	r = SYS(ftruncate((int)fd, (off_t)size));
+	if (r >= 0)
+		r = SYS(fchmod((int)fd, 0600));
+	if (r >= 0)
+		r = SYS(fcntl((int)fd, F_ADD_SEALS, seals));
+	if (r < 0) {
+		hak_sys_close((int)fd);
+		return (int)r;
+	}
+	*ret_fd = (int)fd;
+	return 0;
+}
+
+static int map(void **ret_base, void *at, uint64_t size, int prot, int flags, int fd, uint64_t off)
+{
+	int saved = errno;
+	void *p = mmap(at, size, prot, flags, fd, (off_t)off);
+	int r = p == MAP_FAILED ? -errno : 0;
+
+	errno = saved;
+	if (!r && ret_base)
+		*ret_base = p;
+	return r;
+}
+
+int hak_sys_reserve(void **ret_base, void *hint, uint64_t size, uint64_t align)
+{
+	void *p = NULL;
+	uint64_t pad, lead;
+	int r = -ENOMEM;
+
+	if (hint)
+		r = map(&p, hint, size, PROT_NONE, ANON | MAP_FIXED_NOREPLACE, -1, 0);
+	if (!r && p == hint && (!align || !((uintptr_t)p & (align - 1)))) {
+		*ret_base = p;
+		return 0;
+	}
+	if (!r)
+		(void)hak_sys_unmap(p, size);
+	pad = align > 4096 ? align : 0;
+	r = map(&p, NULL, size + pad, PROT_NONE, ANON, -1, 0);
+	if (r < 0)
+		return r;
+	if (pad) { /* keep the aligned part */
+		lead = hak_align_up((uintptr_t)p, align) - (uintptr_t)p;
+		if (lead)
+			(void)hak_sys_unmap(p, lead);
+		if (pad - lead)
+			(void)hak_sys_unmap(hak_at(p, lead + size), pad - lead);
+		p = hak_at(p, lead);
+	}
+	*ret_base = p;
+	return 0;
+}
+
+int hak_sys_map_anon(void **ret_base, uint64_t size)
+{
+	return map(ret_base, NULL, size, PROT_READ | PROT_WRITE, ANON, -1, 0);
+}
+
+int hak_sys_map_zero(void **ret_base, uint64_t size)
+{
+	return map(ret_base, NULL, size, PROT_READ, ANON, -1, 0);
+}
+
+int hak_sys_map_anon_at(void *at, uint64_t size)
+{
+	return map(NULL, at, size, PROT_READ | PROT_WRITE, ANON | MAP_FIXED, -1, 0);
+}
+
+int hak_sys_map_none_at(void *at, uint64_t size)
+{
+	return map(NULL, at, size, PROT_NONE, ANON | MAP_FIXED, -1, 0);
+}
+
+int hak_sys_map_shared(void **ret_base, void *at, int fd, uint64_t off, uint64_t size)
+{
+	return map(ret_base, at, size, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED : 0), fd, off);
+}
+
+int hak_sys_map_private_at(void *at, int fd, uint64_t off, uint64_t size)
+{
+	return map(NULL, at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED,
+		   fd, off);
+}
+
+int hak_sys_move_over(void *from, void *at, uint64_t size)
+{
+	int saved = errno;
+	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	int r = p == MAP_FAILED ? -errno : 0;
+
+	errno = saved;
+	return r;
+}
+
+int hak_sys_map_readonly(void **ret_base, int fd, uint64_t size)
+{
+	return map(ret_base, NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+}
+
+int hak_sys_unmap(void *at, uint64_t size)
+{
+	return (int)SYS(munmap(at, size));
+}
+
+int hak_sys_protect_rw(void *at, uint64_t size)
+{
+	return (int)SYS(mprotect(at, size, PROT_READ | PROT_WRITE));
+}
+
+int hak_sys_advise(void *at, uint64_t size, int advice)
+{
+	return (int)SYS(madvise(at, size, advice));
+}
+
+void hak_sys_name(void *at, uint64_t size, const char *name)
+{
+	(void)SYS(prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, at, size, name));
+}
+
+int hak_sys_punch(int fd, uint64_t off, uint64_t size)
+{
+	return (int)SYS(
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
+}
+
+int hak_sys_fallocate(int fd, uint64_t off, uint64_t size)
+{
+	return (int)SYS(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
+}
+
+int hak_sys_add_seals(int fd, int seals)
+{
+	return (int)SYS(fcntl(fd, F_ADD_SEALS, seals));
+}
+
+int hak_sys_close(int fd)
+{
+	if (fd >= 0)
+		(void)SYS(close(fd));
+	return -1;
+}
+
+void hak_sys_closep(int *fd)
+{
+	*fd = hak_sys_close(*fd);
+}
+
+int hak_sys_move_high(int fd)
+{
+	struct rlimit lim;
+	int floor = 1000;
+	long high;
+
+	if (SYS(getrlimit(RLIMIT_NOFILE, &lim)) < 0)
+		return fd;
+	if (lim.rlim_cur <= 2048) /* leave the upper part of a small table to us */
+		floor = (int)(lim.rlim_cur - lim.rlim_cur / 16 - 1);
+	high = SYS(fcntl(fd, F_DUPFD_CLOEXEC, floor));
+	if (high < 0)
+		return fd;
+	hak_sys_close(fd);
+	return (int)high;
+}
+
+int hak_sys_fd_id(struct hak_fd_id *ret_id, int fd)
+{
+	struct stat st;
+	long r = SYS(fstat(fd, &st));
+
+	if (r < 0)
+		return (int)r;
+	*ret_id = (struct hak_fd_id){ .dev = st.st_dev, .ino = st.st_ino };
+	return 0;
+}
+
+bool hak_sys_fd_is(int fd, const struct hak_fd_id *id)
+{
+	struct hak_fd_id now;
+
+	return fd >= 0 && !hak_sys_fd_id(&now, fd) && now.dev == id->dev && now.ino == id->ino;
+}
+
+int hak_sys_futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns)
+{
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
+			       .tv_nsec = timeout_ns % 1000000000 };
+	long r = SYS(syscall(SYS_futex, word, FUTEX_WAIT, expected, timeout_ns < 0 ? NULL : &ts,
+			     NULL, 0));
+
+	return r == -ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+void hak_sys_futex_wake(_Atomic uint32_t *word, int n)
+{
+	(void)SYS(syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0));
+}
+
+static uint64_t now(clockid_t clock)
+{
+	struct timespec ts = { 0 };
+
+	(void)SYS(clock_gettime(clock, &ts));
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t hak_sys_now_ns(void)
+{
+	return now(CLOCK_MONOTONIC);
+}
+
+uint64_t hak_sys_boottime_ns(void)
+{
+	return now(CLOCK_BOOTTIME);
+}
+
+int hak_sys_poll(struct pollfd *fds, unsigned n, int timeout_ms)
+{
+	long r;
+
+	do {
+		r = SYS(poll(fds, n, timeout_ms));
+	} while (r == -EINTR);
+	return (int)r;
+}
+
+int hak_sys_connect(int *ret_sock, const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t len = strlen(path);
+	long sock, r;
+
+	if (!len || len >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, path, len + 1);
+	sock = SYS(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	if (sock < 0)
+		return (int)sock;
+	r = SYS(connect((int)sock, (struct sockaddr *)&addr, sizeof(addr)));
+	if (r < 0) {
+		hak_sys_close((int)sock);
+		return (int)r;
+	}
+	*ret_sock = (int)sock;
+	return 0;
+}
+
+int hak_sys_pidfd_open(int *ret_fd, pid_t pid)
+{
+	long fd = SYS(syscall(SYS_pidfd_open, pid, 0));
+
+	if (fd < 0)
+		return (int)fd;
+	*ret_fd = (int)fd;
+	return 0;
+}
+
+int hak_sys_peer(struct hak_peer *ret_peer, int *ret_pidfd, int sock)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int fd = -1;
+	long r = SYS(getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len));
+
+	if (r < 0)
+		return (int)r;
+	len = sizeof(fd);
+	r = SYS(getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len));
+	if (r < 0) {
+		/* Before 6.5. The number could have been recycled since connect(); the caller
+		 * holds a frame that the peer sent, and a peer that sent and died is found out by
+		 * its closed socket. */
+		r = hak_sys_pidfd_open(&fd, cred.pid);
+		if (r < 0)
+			return (int)r;
+	}
+	(void)SYS(fcntl(fd, F_SETFD, FD_CLOEXEC));
+	*ret_peer = (struct hak_peer){ .pid = cred.pid, .uid = cred.uid, .gid = cred.gid };
+	*ret_pidfd = fd;
+	return 0;
+}
+
+void hak_sys_comm(char ret_name[16])
+{
+	memset(ret_name, 0, 16);
+	(void)SYS(prctl(PR_GET_NAME, ret_name));
+	ret_name[15] = 0;
+}
+
+bool hak_sys_filtered(void)
+{
+	return SYS(prctl(PR_GET_SECCOMP)) != 0;
+}
+
+int hak_sys_getcpu(unsigned *ret_cpu, unsigned *ret_node)
+{
+	return (int)SYS(getcpu(ret_cpu, ret_node));
+}
+
+void hak_sys_write(int fd, const void *buf, size_t size)
+{
+	const char *p = buf;
+
+	while (size) {
+		long n = SYS(write(fd, p, size));
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		p += n;
+		size -= (size_t)n;
+	}
+}
+
+ssize_t hak_sys_read_file(const char *path, char *buf, size_t size)
+{
+	size_t used = 0;
+	long fd = SYS(open(path, O_RDONLY | O_CLOEXEC));
+	long n = 0;
+
+	if (fd < 0)
+		return fd;
+	while (used < size - 1) {
+		n = SYS(read((int)fd, buf + used, size - 1 - used));
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		used += (size_t)n;
+	}
+	hak_sys_close((int)fd);
+	if (n < 0)
+		return n;
+	buf[used] = 0;
+	return (ssize_t)used;
+}
+
+uint64_t hak_sys_random(void)
+{
+	uint64_t v = 0;
+
+	if (SYS(getrandom(&v, sizeof(v), GRND_NONBLOCK)) != (long)sizeof(v))
+		v = hak_sys_now_ns() * UINT64_C(0x9e3779b97f4a7c15);
+	return v;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wire.h - the control plane: 64-byte frames on a SOCK_SEQPACKET Unix socket, little-endian as the
+ * machine (both ends are on it).
+ *
+ *   client                              daemon
+ *   HELLO {min, max, layout}     ->
+ *                                <-     WELCOME {version, session} + [segment, region, presence]
+ *                                <-     REFUSED {code, text}, then close
+ *   BYE                          ->     (session ends at once; else when the process is gone)
+ *
+ *   tool
+ *   QUERY {what}                 ->
+ *                                <-     REPORT {count, record size} + [sealed memfd of records]
+ *
+ * HELLO with HAK_HELLO_RESUME and the session's id, on a new connection of the same process, hands
+ * out the descriptors again: for programs that closed all of theirs.
+ * The daemon takes identity from the kernel (peer credentials, pidfd), never from a frame.
+ * Reserved bytes are zero and checked.
+ */
+#pragma once
+
+#include "shared/base.h"
+
+#define HAK_WIRE_MAGIC       0x4d4b4148u /* "HAKM" */
+#define HAK_WIRE_VERSION_MIN 1u
+#define HAK_WIRE_VERSION_MAX 1u
+#define HAK_WIRE_SIZE        64u
+#define HAK_WIRE_TEXT        48u
+#define HAK_WIRE_FDS_MAX     4u
+
+#define HAK_DEFAULT_SOCKET "/run/hakmem/hakmemd.sock"
+
+enum hak_wire_type {
+	HAK_WIRE_HELLO = 1,
+	HAK_WIRE_WELCOME = 2,
+	HAK_WIRE_REFUSED = 3,
+	HAK_WIRE_BYE = 4,
+	HAK_WIRE_QUERY = 5,
+	HAK_WIRE_REPORT = 6,
+};
+
+enum hak_wire_query {
+	HAK_QUERY_STATUS = 1,   /* one struct hak_report_status */
+	HAK_QUERY_SESSIONS = 2, /* struct hak_report_session, one each */
+};
+
+#define HAK_HELLO_RESUME 1u
+
+struct hak_wire_hello {
+	uint16_t version_min;
+	uint16_t version_max;
+	uint32_t layout_version;
+	uint32_t flags;
+	uint32_t reserved0;
+	uint64_t session_id; /* with HAK_HELLO_RESUME, else 0 */
+	char comm[16];       /* what the process calls itself; for display only */
+	uint64_t reserved[2];
+};
+
+struct hak_wire_welcome {
+	uint16_t version;
+	uint16_t reserved0;
+	uint32_t region_superslabs;
+	uint64_t session_id;
+	uint64_t epoch;
+	uint64_t reserved[4];
+};
+
+struct hak_wire_refused {
+	int32_t code; /* negative errno */
+	uint32_t reserved0;
+	char text[HAK_WIRE_TEXT]; /* NUL-terminated */
+};
+
+struct hak_wire_query_body {
+	uint32_t what;
+	uint32_t reserved0;
+	uint64_t reserved[6];
+};
+
+struct hak_wire_report {
+	uint32_t what;
+	uint32_t record_size;
+	uint64_t count;
+	uint64_t reserved[5];
+};
+
+struct hak_wire_frame {
+	uint32_t magic;
+	uint16_t type;
+	uint16_t reserved;
+	union {
+		struct hak_wire_hello hello;
+		struct hak_wire_welcome welcome;
+		struct hak_wire_refused refused;
+		struct hak_wire_query_body query;
+		struct hak_wire_report report;
+		uint8_t bytes[56];
+	};
+};
+HAK_PIN_SIZE(struct hak_wire_frame, HAK_WIRE_SIZE);
+HAK_PIN_SIZE(struct hak_wire_hello, 56);
+HAK_PIN_FIELD(struct hak_wire_hello, session_id, 16);
+HAK_PIN_FIELD(struct hak_wire_hello, comm, 24);
+HAK_PIN_SIZE(struct hak_wire_welcome, 56);
+HAK_PIN_FIELD(struct hak_wire_welcome, session_id, 8);
+HAK_PIN_SIZE(struct hak_wire_refused, 56);
+HAK_PIN_SIZE(struct hak_wire_query_body, 56);
+HAK_PIN_SIZE(struct hak_wire_report, 56);
+
+/* A frame of that type with the magic set and everything else zero. */
+struct hak_wire_frame hak_wire_make(enum hak_wire_type type);
+
+/*
+ * A pure function of (bytes, length): 0 and the frame, or -EBADMSG (size, magic, type, reserved
+ * bytes that are set, text without end). Copies; reads nothing past `length`.
+ */
+int hak_wire_decode(struct hak_wire_frame *ret_frame, const void *bytes, size_t length);
+
+/* The highest protocol version that both sides speak, or 0. */
+uint16_t hak_wire_choose(uint16_t peer_min, uint16_t peer_max);
+
+/* Fills a REFUSED frame; the text is cut to fit. */
+struct hak_wire_frame hak_wire_refuse(int code, const char *text);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * central.h - between the threads' magazines and the slabs: one place per size class and process.
+ *
+ * A refill takes a batch of blocks under the class's lock, a flush puts one back; nothing else does.
+ * Slabs belong to the process, not to a thread: a block freed by any thread goes into that thread's
+ * magazine and, when that overflows, into its slab's bitmap, so threads come and go without
+ * adoption, and producer and consumer need no messages.
+ *
+ * Slabs come from a source behind function pointers, the only seam of tiny/ to the outside.
+ *
+ * LOCKS  central[class].lock -> whatever the source takes. FORK: hak_central_lock_all() before,
+ * hak_central_unlock_all() after, in parent and child.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "tiny/slab.h"
+
+struct hak_tiny_source {
+	/* `slabs` contiguous slabs, by the number of the first. False: out of memory. */
+	bool (*take)(uint32_t slabs, uint32_t *ret_slab);
+	void (*give)(uint32_t slab, uint32_t slabs);
+	/* Zeroed memory for metadata; never given back. NULL: none. */
+	void *(*meta)(size_t size);
+};
+
+struct hak_central {
+	pthread_mutex_t lock;
+	uint32_t partial; /* slabs with free blocks, newest first; HAK_NO_SLAB ends it */
+	uint32_t n_empty; /* of these, wholly free ones */
+	void *bitmaps;    /* unused bitmaps of this class, linked through their first word */
+	uint64_t slabs;   /* slabs (64 KiB) held */
+	uint64_t blocks;  /* blocks out: in magazines or with the program */
+	uint64_t refills, flushes;
+} HAK_ALIGNED(64);
+
+struct hak_tiny {
+	char *base;             /* address of slab 0 of the window */
+	uint64_t size;          /* bytes of the window */
+	struct hak_slab *slabs; /* a descriptor for each slab of it */
+	struct hak_tiny_source source;
+	struct hak_central central[HAK_CLASSES];
+};
+
+extern struct hak_tiny hak_tiny;
+
+/* Once, before any other thread can call in. */
+void hak_central_init(char *base, uint64_t size, struct hak_slab *slabs,
+		      const struct hak_tiny_source *source);
+
+/* Takes 1..n blocks; 0: out of memory. */
+uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n);
+/* Gives back blocks of one class. A block that is none of that class, or is free already, ends the
+ * program with a message that names it. */
+void hak_central_put(uint32_t class, void *const *blocks, uint32_t n);
+/* Gives wholly free slabs back to the source. */
+void hak_central_trim(void);
+
+void hak_central_lock_all(void);
+void hak_central_unlock_all(void);
+
+/* True if p lies in the window. */
+static inline bool hak_tiny_owns(const void *p)
+{
+	return (uint64_t)((uintptr_t)p - (uintptr_t)hak_tiny.base) < hak_tiny.size;
+}
+
+static inline struct hak_slab *hak_slab_of(const void *p)
+{
+	return &hak_tiny.slabs[((uintptr_t)p - (uintptr_t)hak_tiny.base) >> HAK_SLAB_SHIFT];
+}
+
+static inline char *hak_slab_start(const struct hak_slab *slab)
+{
+	return hak_tiny.base + ((size_t)(slab - hak_tiny.slabs) << HAK_SLAB_SHIFT);
+}

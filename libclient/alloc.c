@@ -58,12 +58,9 @@ static struct hak_slab *span_at(const void *p, const char *what)
 		p);
 }
 
-/* Slab descriptors exist for superslabs that were ours at some time. */
-static bool in_superslab(const void *p)
+static inline bool in_superslab(const void *p)
 {
-	uint64_t index = ((uintptr_t)p - (uintptr_t)hak_heap.base) >> HAK_SUPERSLAB_SHIFT;
-
-	return hak_tiny_owns(p) && (hak_heap.carve.supers[index].flags & HAK_SUPER_ADDED);
+	return hak_heap_has(&hak_heap, p);
 }
 
 void hak_free_cold(void *p)

@@ -10,12 +10,16 @@
 #include "libclient/heap.h"
 #include "shared/check.h"
 
-/* Superslabs in one request at the most, and of anonymous memory made accessible at a time. */
-#define BATCH_MAX  16u
+/* Anonymous memory made accessible at a time, in superslabs. */
 #define LOCAL_STEP 16u
 
+/* Asked for ahead at the most, and in one request, which is answered when all of it is built: small
+ * ones come one after the other while the process works. */
+#define AHEAD_MAX 16u
+#define AHEAD_STEP 4u
+
 /* A thread waits this long for the daemon before it takes anonymous memory. Building a superslab
- * takes 0.1 to 0.3 ms; the daemon answers a large lease when the first 16 are there. */
+ * takes 0.1 to 0.3 ms, on host memory that was never used up to 12 ms. */
 #define WAIT_NS UINT64_C(100000000)
 
 static bool add_local(struct hak_heap *heap, uint64_t superslabs)
@@ -86,48 +90,72 @@ static int add_shared(struct hak_heap *heap, uint32_t first, uint32_t count)
 	return 0;
 }
 
-/* A grant that can't be used goes back; -ETIMEDOUT makes the caller take anonymous memory. */
-static int accept_grant(struct hak_heap *heap, const struct hak_cqe *cqe)
+/* The superslabs that came, or a negative errno. */
+static int take_in(struct hak_heap *heap, const struct hak_cqe *cqe)
 {
 	struct hak_sqe sqe = { .op = HAK_OP_RETURN, .first = cqe->first, .count = cqe->count };
+	int r;
 
 	if (cqe->result < 0) {
 		heap->stats.refusals++;
 		return cqe->result;
 	}
-	if (!add_shared(heap, cqe->first, cqe->count))
-		return 0;
-	(void)hak_session_post(&heap->session, &sqe);
-	return -ETIMEDOUT;
+	r = add_shared(heap, cqe->first, cqe->count);
+	if (!r)
+		return (int)cqe->count;
+	(void)hak_session_post(&heap->session, &sqe); /* no use for it */
+	return r;
 }
 
-void hak_heap_reap(struct hak_heap *heap)
+uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused)
 {
 	struct hak_cqe cqe;
+	uint32_t best = 0;
 	int r;
 
 	while (!hak_session_reap(&heap->session, &cqe)) {
 		if (cqe.op != HAK_OP_LEASE)
 			continue;
-		r = accept_grant(heap, &cqe);
-		if (cqe.seq == heap->lease_seq) {
-			heap->pending = 0;
-			heap->lease_result = r;
-		}
+		heap->stalled = false;
+		r = take_in(heap, &cqe);
+		if (heap->pending && !--heap->pending)
+			heap->pending_superslabs = 0;
+		else if (r > 0 && heap->pending_superslabs > (uint32_t)r)
+			heap->pending_superslabs -= (uint32_t)r;
+		if (r > 0 && (uint32_t)r > best)
+			best = (uint32_t)r;
+		else if (r < 0 && ret_refused)
+			*ret_refused = r;
 	}
+	return best;
 }
 
-/* One lease is under way at a time. */
 static bool ask(struct hak_heap *heap, uint32_t count)
 {
 	struct hak_sqe sqe = { .op = HAK_OP_LEASE, .count = count, .node = heap->node };
+	unsigned cpu, node;
 
-	if (heap->pending || hak_session_post(&heap->session, &sqe) < 0)
+	if (sqe.node == HAK_NODE_ANY && !hak_sys_getcpu(&cpu, &node))
+		sqe.node = node; /* where the thread that is in need runs */
+	if (hak_session_post(&heap->session, &sqe) < 0)
 		return false;
-	heap->pending = count;
-	heap->lease_seq = sqe.seq;
-	heap->lease_result = -ETIMEDOUT;
+	heap->pending++;
+	heap->pending_superslabs += count;
 	return true;
+}
+
+void hak_heap_ask_ahead(struct hak_heap *heap)
+{
+	uint32_t have = heap->carve.n_clean + heap->pending_superslabs;
+
+	if (have >= heap->ahead || heap->stalled)
+		return;
+	(void)hak_heap_reap(heap, NULL);
+	have = heap->carve.n_clean + heap->pending_superslabs;
+	for (; have < heap->ahead; have += AHEAD_STEP) {
+		if (!ask(heap, AHEAD_STEP))
+			break;
+	}
 }
 
 static bool connected(struct hak_heap *heap)
@@ -150,50 +178,47 @@ static bool connected(struct hak_heap *heap)
 	return r == 0;
 }
 
-/* Waits for the lease under way. 0, or why there is nothing. */
-static int await(struct hak_heap *heap)
+/* Waits for a grant of `superslabs` neighbours. 0, or why there is none. */
+static int await(struct hak_heap *heap, uint64_t superslabs)
 {
 	uint64_t deadline = hak_sys_now_ns() + WAIT_NS;
-	int r = 0;
+	int r, refused = -ETIMEDOUT;
 
 	heap->stats.waits++;
 	while (heap->pending) {
 		r = hak_session_wait(&heap->session, deadline);
 		if (r < 0) {
 			heap->stats.timeouts++;
+			heap->stalled = r == -ETIMEDOUT;
 			return r;
 		}
-		hak_heap_reap(heap);
+		if (hak_heap_reap(heap, &refused) >= superslabs)
+			return 0;
 		if (heap->session.state != HAK_SESSION_UP)
 			return -ECONNRESET;
 	}
-	return heap->lease_result;
+	return refused;
 }
 
 bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs)
 {
-	uint32_t count;
 	int r;
 
-	if (!connected(heap) || superslabs > HAK_LEASE_MAX)
+	if (!connected(heap) || superslabs > HAK_LEASE_MAX || heap->stalled)
 		return add_local(heap, superslabs);
 
-	/* What was asked for ahead may be on its way, and may do. */
-	if (heap->pending && heap->pending >= superslabs && await(heap) == 0)
-		return true;
-	count = superslabs > heap->batch ? (uint32_t)superslabs : heap->batch;
-	if (!ask(heap, count))
+	/* What was asked for ahead may do, and comes first. */
+	if (!(heap->pending && superslabs == 1) && !ask(heap, (uint32_t)superslabs))
 		return add_local(heap, superslabs);
-	r = await(heap);
+	r = await(heap, superslabs);
 	/* Refused is refused: a quota that private memory got around would be none. */
 	if (r == -ENOMEM || r == -EDQUOT)
 		return false;
 	if (r < 0)
 		return add_local(heap, superslabs);
-	if (heap->batch < BATCH_MAX)
-		heap->batch *= 2;
-	/* A process that has come back for more will come again: let the daemon build meanwhile. */
-	if (heap->batch > 2)
-		(void)ask(heap, heap->batch);
+	/* A process that comes back for more will come again: let the daemon build meanwhile. */
+	if (heap->stats.leases > 2 && heap->ahead < AHEAD_MAX)
+		heap->ahead += AHEAD_STEP;
+	hak_heap_ask_ahead(heap);
 	return true;
 }

@@ -48,10 +48,12 @@ static bool take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align, struct
 {
 	uint64_t wants = hak_carve_wants(n_slabs, align);
 
-	if (hak_carve_take(&heap->carve, n_slabs, align, ret_span))
+	if (hak_carve_take(&heap->carve, n_slabs, align, ret_span)) {
+		hak_heap_ask_ahead(heap);
 		return true;
+	}
 	/* A late answer of the daemon may be all that is needed. */
-	hak_heap_reap(heap);
+	(void)hak_heap_reap(heap, NULL);
 	if (hak_carve_take(&heap->carve, n_slabs, align, ret_span))
 		return true;
 	return wants <= HAK_LOCAL_SUPERSLABS && hak_heap_grow(heap, wants) &&
@@ -163,7 +165,7 @@ int hak_heap_init(const struct hak_config *config)
 	heap->say_so = config->mode == HAK_MODE_DAEMON;
 	heap->socket = config->socket;
 	heap->node = config->node;
-	heap->batch = 1;
+	heap->ahead = 0;
 	hak_central_init(heap->base, HAK_WINDOW_SIZE, heap->slabs, &source);
 	hak_pagemap = pagemap;
 	return 0;
@@ -237,7 +239,7 @@ size_t hak_heap_trim(void)
 	uint64_t bytes;
 
 	pthread_mutex_lock(&hak_heap.lock);
-	hak_heap_reap(&hak_heap);
+	(void)hak_heap_reap(&hak_heap, NULL);
 	bytes = hak_heap_release(&hak_heap, 0, true);
 	pthread_mutex_unlock(&hak_heap.lock);
 	return bytes;

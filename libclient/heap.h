@@ -59,10 +59,10 @@ struct hak_heap {
 	const char *socket;
 	uint32_t node;
 	uint32_t shift;   /* window index of the region's first superslab */
-	uint32_t batch;   /* superslabs to ask for at a time; follows the rate of use */
-	uint32_t pending; /* superslabs asked for and not yet answered */
-	uint64_t lease_seq;
-	int lease_result; /* of the newest answered lease */
+	uint32_t ahead;   /* superslabs to have ready or on their way; follows the rate of use */
+	uint32_t pending; /* leases asked for and not yet answered */
+	uint32_t pending_superslabs;
+	bool stalled; /* a wait was in vain and nothing was answered since: do not wait again */
 	struct hak_heap_stats stats;
 };
 
@@ -83,11 +83,35 @@ size_t hak_heap_trim(void);
 /* Under the lock: gives back empty superslabs beyond what is worth keeping (give.c). */
 void hak_heap_shed(struct hak_heap *heap);
 uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too);
-/* Under the lock: takes in what the daemon has answered (grow.c). */
-void hak_heap_reap(struct hak_heap *heap);
+/* Under the lock: takes in what the daemon has answered (grow.c). The largest grant, in superslabs;
+ * ret_refused is set to the last refusal, a negative errno, if there was one. */
+uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused);
+/* Asks for what the process will come for soon, without waiting. */
+void hak_heap_ask_ahead(struct hak_heap *heap);
 bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs);
 /* Makes the slab descriptors of these superslabs writable. */
 bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count);
+
+/* Changes the host's bits of a superslab's flags under the lock; other threads may be reading
+ * HAK_SUPER_ADDED without it (hak_heap_has()). */
+static inline void hak_heap_flip(struct hak_heap *heap, uint32_t superslab, uint8_t bits)
+{
+	uint8_t *flags = &heap->carve.supers[superslab].flags;
+
+	__atomic_store_n(flags, *flags ^ bits, __ATOMIC_RELAXED);
+}
+
+/* True if the superslab that contains p is ours. Holders of a block in it may ask without the lock:
+ * it stays ours as long as the block does. */
+static inline bool hak_heap_has(const struct hak_heap *heap, const void *p)
+{
+	uint64_t off = (uintptr_t)p - (uintptr_t)heap->base;
+
+	return off < HAK_WINDOW_SIZE && heap->base &&
+	       (__atomic_load_n(&heap->carve.supers[off >> HAK_SUPERSLAB_SHIFT].flags,
+				__ATOMIC_RELAXED) &
+		HAK_SUPER_ADDED);
+}
 
 static inline void *hak_heap_at(const struct hak_heap *heap, uint32_t superslab)
 {

@@ -61,12 +61,6 @@ void hak_central_trim(void);
 void hak_central_lock_all(void);
 void hak_central_unlock_all(void);
 
-/* True if p lies in the window. */
-static inline bool hak_tiny_owns(const void *p)
-{
-	return (uint64_t)((uintptr_t)p - (uintptr_t)hak_tiny.base) < hak_tiny.size;
-}
-
 static inline struct hak_slab *hak_slab_of(const void *p)
 {
 	return &hak_tiny.slabs[((uintptr_t)p - (uintptr_t)hak_tiny.base) >> HAK_SLAB_SHIFT];

@@ -15,7 +15,7 @@
 
 /* Asked for ahead at the most, and in one request, which is answered when all of it is built: small
  * ones come one after the other while the process works. */
-#define AHEAD_MAX 16u
+#define AHEAD_MAX  16u
 #define AHEAD_STEP 4u
 
 /* A thread waits this long for the daemon before it takes anonymous memory. Building a superslab

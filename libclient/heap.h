@@ -11,7 +11,8 @@
  * What a superslab is made of (flags beside the engine's own):
  *   SHARED  a slice of the region, mapped shared, leased from the daemon
  *   COPY    was SHARED when the process forked: now a copy-on-write view of the slice, which the
- *           daemon has frozen. Wholly freed, it is replaced by anonymous memory and none of the two.
+ *           daemon has frozen. Wholly freed, it is replaced by anonymous memory and none of the
+ *           two.
  *
  * LOCK  heap.lock is the innermost of ours; the session is used under it. FORK: taken before,
  * released after on both sides (fork.c).

@@ -15,11 +15,6 @@ typedef void (*new_handler)(void);
 extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak));
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak, noreturn));
 
-static void *try_again(size_t size, size_t align)
-{
-	return align > 16 ? hak_aligned(align, size) : hak_tiny_alloc(size);
-}
-
 /* Until it works or there is no handler left. NULL then. */
 static HAK_COLD void *new_retry(size_t size, size_t align)
 {
@@ -28,7 +23,7 @@ static HAK_COLD void *new_retry(size_t size, size_t align)
 
 	while (!p && _ZSt15get_new_handlerv && (handler = _ZSt15get_new_handlerv())) {
 		handler();
-		p = try_again(size, align);
+		p = hak_aligned(align, size);
 	}
 	return p;
 }
@@ -46,28 +41,39 @@ static HAK_COLD void *new_failed(size_t size, size_t align)
 		size);
 }
 
-#define NEW_PLAIN(name)                                          \
-	HAK_EXPORT void *name(size_t size);                      \
-	HAK_EXPORT void *name(size_t size)                       \
-	{                                                        \
-		void *p = hak_tiny_alloc(size);                  \
-                                                                 \
-		return HAK_LIKELY(p) ? p : new_failed(size, 16); \
+/* A block from a magazine is never NULL, so only the cold way asks. */
+static HAK_COLD void *new_cold(size_t size)
+{
+	void *p = hak_alloc_cold(size);
+
+	return p ? p : new_failed(size, 16);
+}
+
+static HAK_COLD void *new_nothrow_cold(size_t size)
+{
+	void *p = hak_alloc_cold(size);
+
+	return p ? p : new_retry(size, 16);
+}
+
+#define NEW_PLAIN(name)                                     \
+	HAK_EXPORT void *name(size_t size);                 \
+	HAK_EXPORT void *name(size_t size)                  \
+	{                                                   \
+		return hak_tiny_alloc_else(size, new_cold); \
 	}
-#define NEW_NOTHROW(name)                                       \
-	HAK_EXPORT void *name(size_t size, const void *tag);    \
-	HAK_EXPORT void *name(size_t size, const void *tag)     \
-	{                                                       \
-		void *p = hak_tiny_alloc(size);                 \
-                                                                \
-		(void)tag;                                      \
-		return HAK_LIKELY(p) ? p : new_retry(size, 16); \
+#define NEW_NOTHROW(name)                                           \
+	HAK_EXPORT void *name(size_t size, const void *tag);        \
+	HAK_EXPORT void *name(size_t size, const void *tag)         \
+	{                                                           \
+		(void)tag;                                          \
+		return hak_tiny_alloc_else(size, new_nothrow_cold); \
 	}
 #define NEW_ALIGNED(name)                                           \
 	HAK_EXPORT void *name(size_t size, size_t align);           \
 	HAK_EXPORT void *name(size_t size, size_t align)            \
 	{                                                           \
-		void *p = try_again(size, align);                   \
+		void *p = hak_aligned(align, size);                 \
                                                                     \
 		return HAK_LIKELY(p) ? p : new_failed(size, align); \
 	}
@@ -75,7 +81,7 @@ static HAK_COLD void *new_failed(size_t size, size_t align)
 	HAK_EXPORT void *name(size_t size, size_t align, const void *tag); \
 	HAK_EXPORT void *name(size_t size, size_t align, const void *tag)  \
 	{                                                                  \
-		void *p = try_again(size, align);                          \
+		void *p = hak_aligned(align, size);                        \
                                                                            \
 		(void)tag;                                                 \
 		return HAK_LIKELY(p) ? p : new_retry(size, align);         \

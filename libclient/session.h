@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session.h - this process as the daemon knows it: a socket for hello and descriptors, two rings for
- * everything else.
+ * session.h - this process as the daemon knows it: a socket for hello and descriptors, two rings
+ * for everything else.
  *
  *   NONE --open--> UP --daemon gone, ring corrupt--> LOST
  *     \--refused, no daemon--> LOST
@@ -54,7 +54,8 @@ int hak_session_reap(struct hak_session *session, struct hak_cqe *ret_cqe);
 /* Waits until there is a completion to reap. 0, -ETIMEDOUT, or -ECONNRESET: the daemon is gone. */
 int hak_session_wait(struct hak_session *session, uint64_t deadline_ns);
 
-/* The region's descriptor, asked for again if the program closed it; negative errno: not to be had. */
+/* The region's descriptor, asked for again if the program closed it; negative errno: not to be
+ * had. */
 int hak_session_region_fd(struct hak_session *session);
 
 /* In a child after fork: forgets the parent's session without touching it. */

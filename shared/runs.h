@@ -6,8 +6,8 @@
  * number of neighbours; it never crosses a part. First fit, lowest first, so that a small user
  * touches little of the bitmap and files stay dense at their start.
  *
- * The daemon runs one for each region, the client one for the memory it finds by itself. Plain data,
- * memory from the caller, no lock, no global.
+ * The daemon runs one for each region, the client one for the memory it finds by itself. Plain
+ * data, memory from the caller, no lock, no global.
  *
  * EQUATION  taken == number of set bits;  bits below low[part] within a part are all set
  */

@@ -2,10 +2,10 @@
 /*
  * central.h - between the threads' magazines and the slabs: one place per size class and process.
  *
- * A refill takes a batch of blocks under the class's lock, a flush puts one back; nothing else does.
- * Slabs belong to the process, not to a thread: a block freed by any thread goes into that thread's
- * magazine and, when that overflows, into its slab's bitmap, so threads come and go without
- * adoption, and producer and consumer need no messages.
+ * A refill takes a batch of blocks under the class's lock, a flush puts one back; nothing else
+ * does. Slabs belong to the process, not to a thread: a block freed by any thread goes into that
+ * thread's magazine and, when that overflows, into its slab's bitmap, so threads come and go
+ * without adoption, and producer and consumer need no messages.
  *
  * Slabs come from a source behind function pointers, the only seam of tiny/ to the outside.
  *

@@ -11,8 +11,8 @@
  *   NONE    everything else, also the further slabs of a span
  *
  * Descriptors of BLOCKS are written under their class's lock, of SPAN under the heap's. A thread
- * that holds a block may read `kind`, `class`, `back`, `n_slabs` of its slab without a lock: they do
- * not change while a block of it is out.
+ * that holds a block may read `kind`, `class`, `back`, `n_slabs` of its slab without a lock: they
+ * do not change while a block of it is out.
  */
 #pragma once
 
@@ -50,8 +50,8 @@ static inline uint32_t hak_slab_words(uint32_t class)
 	return (hak_class[class].blocks + 63u) / 64u;
 }
 
-/* Makes a run of blocks of `class` at `slab`, all free. `bits`: hak_slab_words() words, or NULL where
- * one word is enough. */
+/* Makes a run of blocks of `class` at `slab`, all free. `bits`: hak_slab_words() words, or NULL
+ * where one word is enough. */
 void hak_slab_format(struct hak_slab *slab, uint32_t class, uint64_t *bits);
 
 /* Takes up to `n` blocks, in an order that makes a stack pop rising addresses. How many it got. */

@@ -80,19 +80,25 @@ HAK_INLINE uint32_t hak_page_class(const void *p)
 #include "tiny/tls_plain.h"
 #endif
 
-HAK_INLINE void *hak_tiny_alloc(size_t size)
+/* `cold` is a constant: what to do where the magazine can't serve. */
+HAK_INLINE void *hak_tiny_alloc_else(size_t size, void *(*cold)(size_t size))
 {
 	hak_bin_ref bin;
 	void **top;
 
 	if (HAK_UNLIKELY(size > HAK_TINY_MAX))
-		return hak_alloc_cold(size);
+		return cold(size);
 	bin = hak_bin_of_size(size);
 	top = hak_bin_top(bin);
 	if (HAK_UNLIKELY(!((uintptr_t)top & (HAK_MAGAZINE_ALIGN - 1))))
-		return hak_alloc_cold(size);
+		return cold(size);
 	hak_bin_popped(bin);
 	return top[-1];
+}
+
+HAK_INLINE void *hak_tiny_alloc(size_t size)
+{
+	return hak_tiny_alloc_else(size, hak_alloc_cold);
 }
 
 HAK_INLINE void hak_tiny_free(void *p)

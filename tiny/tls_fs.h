@@ -2,9 +2,9 @@
 /*
  * tls_fs.h - the calling thread's bins on x86-64 with the initial-exec model.
  *
- * The compiler adds %fs:0 to get the address of a thread-local, and keeps a loaded pointer in a register
- * for the update. Here the segment register stays in the operand and the update is one instruction
- * in memory: six instructions less a malloc and free pair. Included by tiny.h only.
+ * The compiler adds %fs:0 to get the address of a thread-local, and keeps a loaded pointer in a
+ * register for the update. Here the segment register stays in the operand and the update is one
+ * instruction in memory: six instructions less a malloc and free pair. Included by tiny.h only.
  */
 #pragma once
 
@@ -40,8 +40,8 @@ HAK_INLINE hak_bin_ref hak_bin_of_byte(uint8_t twice)
 }
 
 /*
- * By hand, since the compiler would spend an instruction on computing the address once for both uses.
- * volatile and "memory": neither moves across the cold path's plain writes to the same bin.
+ * By hand, since the compiler would spend an instruction on computing the address once for both
+ * uses. volatile and "memory": neither moves across the cold path's plain writes to the same bin.
  */
 HAK_INLINE void **hak_bin_top(hak_bin_ref bin)
 {

@@ -6,9 +6,9 @@
  * process finds by itself; a program need not know which. Usable without any set-up.
  *
  * Unless a function says otherwise: thread-safe; not async-signal-safe; in a child after fork() it
- * works on the child's own copy of the heap (a raw clone() without CLONE_VM has none). Functions that
- * return memory return NULL with errno ENOMEM on failure and leave errno alone on success; the others
- * return 0 or a negative errno. Sizes are bytes.
+ * works on the child's own copy of the heap (a raw clone() without CLONE_VM has none). Functions
+ * that return memory return NULL with errno ENOMEM on failure and leave errno alone on success;
+ * the others return 0 or a negative errno. Sizes are bytes.
  *
  * Read at start, once, and ignored in set-user-id programs: HAKMEM_MODE (auto, daemon, embedded,
  * libc), HAKMEM_SOCKET (path), HAKMEM_FORCE_LIBC_ALLOC (0, 1), HAKMEM_STATS (0, 1), HAKMEM_NODE.
@@ -26,8 +26,8 @@ extern "C" {
 #define HAKMEM_VERSION "0.1.0"
 
 /*
- * A block of at least `size` bytes, aligned to 16; the caller owns it until hak_free(). Size 0 gives a
- * block of its own that must not be dereferenced. ENOMEM also for sizes above PTRDIFF_MAX.
+ * A block of at least `size` bytes, aligned to 16; the caller owns it until hak_free(). Size 0
+ * gives a block of its own that must not be dereferenced. ENOMEM also for sizes above PTRDIFF_MAX.
  */
 void *hak_malloc(size_t size);
 
@@ -44,8 +44,8 @@ void *hak_realloc(void *p, size_t size);
 void *hak_aligned_alloc(size_t align, size_t size);
 
 /*
- * Gives a block back, from any thread. NULL: nothing. errno is never touched. What is no block in use
- * ends the program with a message, at once or when the thread's cache is next emptied.
+ * Gives a block back, from any thread. NULL: nothing. errno is never touched. What is no block in
+ * use ends the program with a message, at once or when the thread's cache is next emptied.
  */
 void hak_free(void *p);
 

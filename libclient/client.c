@@ -6,10 +6,21 @@
 
 #include "libclient/heap.h"
 #include "libclient/next.h"
+#include "libclient/pagemap.h"
 #include "shared/check.h"
 #include "tiny/thread.h"
 
 struct hak_client hak_client;
+
+/* No block is ours, but free() looks at the page map all the same. */
+static enum hak_client_state libc_mode(void)
+{
+	int r = hak_pagemap_init_zero();
+
+	if (r < 0)
+		hak_die("no address space for a page map (%s)", strerrordesc_np(-r));
+	return HAK_CLIENT_LIBC;
+}
 
 static enum hak_client_state decide(struct hak_config *config)
 {
@@ -18,14 +29,14 @@ static enum hak_client_state decide(struct hak_config *config)
 	/* Before anything else: not one block may come from us if libc is wanted. */
 	hak_config_read(config, hak_is_preload);
 	if (hak_next_insists() || config->mode == HAK_MODE_LIBC)
-		return HAK_CLIENT_LIBC;
+		return libc_mode();
 	r = hak_heap_init(config);
 	if (!r)
 		r = hak_thread_init();
 	if (r < 0) {
 		hak_warn("no address space for a heap (%s); using libc's malloc",
 			 strerrordesc_np(-r));
-		return HAK_CLIENT_LIBC;
+		return libc_mode();
 	}
 	return HAK_CLIENT_READY;
 }

@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "libclient/heap.h"
 
+#include "libclient/pagemap.h"
 #include "shared/check.h"
 #include "tiny/central.h"
 #include "tiny/tiny.h"
-
-/* 47 bits of address on x86-64, 48 on arm64; one byte for 64 KiB. */
-#if defined(__x86_64__)
-#define ADDRESS_BITS 47u
-#else
-#define ADDRESS_BITS 48u
-#endif
-#define PAGEMAP_SIZE ((uint64_t)1 << (ADDRESS_BITS - HAK_SLAB_SHIFT))
 
 #define SLABS_SIZE  (HAK_WINDOW_SIZE / HAK_SLAB_SIZE * sizeof(struct hak_slab))
 #define SUPERS_SIZE (HAK_WINDOW_SUPERSLABS * sizeof(struct hak_super))
@@ -104,27 +97,19 @@ static void *source_meta(size_t size)
 	return p;
 }
 
-/* A place of this process's own, below 2^44 (valgrind) and above the usual mappings of others. */
-static void *random_hint(void)
-{
-	uint64_t room = (UINT64_C(1) << 44) - (UINT64_C(1) << 41) - HAK_WINDOW_SIZE;
-	uint64_t at = (UINT64_C(1) << 41) + hak_sys_random() % room;
-
-	return (void *)(uintptr_t)(at & ~(HAK_WINDOW_ALIGN - 1));
-}
-
 static int reserve(struct hak_heap *heap, uint8_t **ret_pagemap)
 {
 	uint64_t part = HAK_WINDOW_SIZE >> HAK_SLAB_SHIFT;
 	void *window, *tables, *pagemap;
-	int r = hak_sys_reserve(&window, random_hint(), HAK_WINDOW_SIZE, HAK_WINDOW_ALIGN);
+	int r = hak_sys_reserve(&window, hak_address_hint(HAK_WINDOW_SIZE, HAK_WINDOW_ALIGN),
+				HAK_WINDOW_SIZE, HAK_WINDOW_ALIGN);
 
 	if (r < 0)
 		return r;
 	r = hak_sys_reserve(&tables, NULL, TABLES_SIZE + SLABS_SIZE, 0);
 	if (r < 0)
 		goto unmap_window;
-	r = hak_sys_map_zero(&pagemap, PAGEMAP_SIZE);
+	r = hak_sys_map_zero(&pagemap, HAK_PAGEMAP_SIZE);
 	if (r < 0)
 		goto unmap_tables;
 	/* Only the window's part of the page map is ever written. */
@@ -143,7 +128,7 @@ static int reserve(struct hak_heap *heap, uint8_t **ret_pagemap)
 	return 0;
 
 unmap_pagemap:
-	(void)hak_sys_unmap(pagemap, PAGEMAP_SIZE);
+	(void)hak_sys_unmap(pagemap, HAK_PAGEMAP_SIZE);
 unmap_tables:
 	(void)hak_sys_unmap(tables, TABLES_SIZE + SLABS_SIZE);
 unmap_window:

@@ -286,7 +286,7 @@ bool hak_carve_take_at(struct hak_carve *carve, uint64_t slab, uint64_t n_slabs)
 	uint64_t end = slab + n_slabs;
 	const struct hak_carve_zone *zone;
 
-	if (!n_slabs || slab / PER >= carve->total)
+	if (!n_slabs || slab / PER >= carve->total || end < slab)
 		return false;
 	zone = zone_of(carve, (uint32_t)(slab / PER));
 	if (end > (uint64_t)zone->high * PER)

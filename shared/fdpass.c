@@ -111,10 +111,11 @@ ssize_t hak_fdpass_recv(int sock, void *buf, size_t size, int *ret_fds, unsigned
 	kept = take_fds(&msg, fds, max_fds);
 	if (kept < 0)
 		return kept;
-	if (msg.msg_flags & MSG_TRUNC) {
+	/* Descriptors on an empty packet would be taken for the peer's end, and leak. */
+	if (msg.msg_flags & MSG_TRUNC || (!n && kept)) {
 		while (kept)
 			hak_sys_close(fds[--kept]);
-		return -EMSGSIZE;
+		return n ? -EMSGSIZE : -EBADMSG;
 	}
 	memcpy(ret_fds, fds, sizeof(int) * (size_t)kept);
 	*ret_n_fds = (unsigned)kept;

@@ -14,7 +14,9 @@ static uint32_t next_bit(const uint64_t *bits, bool value, uint32_t at, uint32_t
 			at += (uint32_t)__builtin_ctzll(word);
 			return at < hi ? at : hi;
 		}
-		at = (at / 64 + 1) * 64;
+		if (hi - at <= 64 - at % 64) /* the last word; adding could wrap */
+			break;
+		at += 64 - at % 64;
 	}
 	return hi;
 }

@@ -123,6 +123,11 @@ int hak_sys_map_zero(void **ret_base, uint64_t size)
 	return map(ret_base, NULL, size, PROT_READ, ANON, -1, 0);
 }
 
+int hak_sys_map_zero_at(void *at, uint64_t size)
+{
+	return map(NULL, at, size, PROT_READ, ANON | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
 int hak_sys_map_anon_at(void *at, uint64_t size)
 {
 	return map(NULL, at, size, PROT_READ | PROT_WRITE, ANON | MAP_FIXED, -1, 0);

@@ -29,6 +29,8 @@ int hak_sys_reserve(void **ret_base, void *hint, uint64_t size, uint64_t align);
 int hak_sys_map_anon(void **ret_base, uint64_t size);
 /* Memory that reads as zero until it is made writable; costs nothing until then. */
 int hak_sys_map_zero(void **ret_base, uint64_t size);
+/* The same at a place where nothing is; -EEXIST: something is. */
+int hak_sys_map_zero_at(void *at, uint64_t size);
 /* Replaces [at, at + size) by fresh zeroed private memory. */
 int hak_sys_map_anon_at(void *at, uint64_t size);
 /* Replaces [at, at + size) by inaccessible address space; its memory is given up. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every script passes shellcheck, and is executable if it is meant to be called.
+# Every script passes shellcheck, and can be called if it is meant to be.
 # shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 
@@ -15,17 +15,18 @@ shellchecked()
 	scripts | xargs -r -d '\n' shellcheck -x -f gcc | sed -E 's/^([^:]+:[0-9]+):[0-9]+:/\1:/'
 }
 
-# A script that is called by its name is executable; a fragment that is sourced has no #! line.
+# What a user calls by its name, and whatever claims to be callable.
 modes()
 {
 	local file first
 
+	for file in quickstart.sh test.sh .ci/run; do
+		[ -x "$file" ] || printf '%s:1: is not executable\n' "$file"
+	done
 	scripts | while IFS= read -r file; do
+		[ -x "$file" ] || continue
 		IFS= read -r first <"$file"
-		case $first in
-		'#!'*) [ -x "$file" ] || printf '%s:1: has #!, is not executable\n' "$file" ;;
-		*) [ ! -x "$file" ] || printf '%s:1: is executable, has no #!\n' "$file" ;;
-		esac
+		[ "${first#\#!}" != "$first" ] || printf '%s:1: executable, without #!\n' "$file"
 	done
 }
 
@@ -34,5 +35,5 @@ if command -v shellcheck >/dev/null; then
 else
 	tap_skip 'shellcheck finds nothing' 'shellcheck is not installed'
 fi
-verdict 'scripts are executable, fragments are not' modes
+verdict 'scripts are executable' modes
 tap_done

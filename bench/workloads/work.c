@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench/workloads/work.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+_Noreturn void work_die(const char *what)
+{
+	(void)fprintf(stderr, "%s: %s\n", program_invocation_short_name, what);
+	exit(1);
+}
+
+static uint64_t timeval_ns(struct timeval t)
+{
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_usec * 1000;
+}
+
+static void clock_read(struct work_clock *ret_clock)
+{
+	static const int whose[] = { RUSAGE_SELF, RUSAGE_CHILDREN };
+	struct work_clock c = { 0 };
+	struct timespec now;
+	struct rusage usage;
+
+	for (size_t i = 0; i < 2; i++) {
+		(void)getrusage(whose[i], &usage);
+		c.minflt += (uint64_t)usage.ru_minflt;
+		c.majflt += (uint64_t)usage.ru_majflt;
+	}
+	/* Finer than rusage, but without children, whose time is what is left of usage. */
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	c.cpu_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	c.cpu_ns += timeval_ns(usage.ru_utime) + timeval_ns(usage.ru_stime);
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	c.wall_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	*ret_clock = c;
+}
+
+void work_start(struct work *work)
+{
+	clock_read(&work->start);
+}
+
+void work_stop(struct work *work)
+{
+	clock_read(&work->stop);
+	work_memory_read(&work->live);
+}
+
+void work_extra(struct work *work, const char *name, double value)
+{
+	if (work->n_extras == WORK_EXTRAS_MAX)
+		work_die("too many extra fields");
+	work->extras[work->n_extras++] = (struct work_extra){ name, value };
+}
+
+int work_report(struct work *work)
+{
+	double n = (double)(work->done ? work->done : 1);
+	double wall = (double)(work->stop.wall_ns - work->start.wall_ns);
+	double cpu = (double)(work->stop.cpu_ns - work->start.cpu_ns);
+	struct work_memory final, trimmed;
+
+	work_memory_read(&final);
+	(void)malloc_trim(0); /* the preloaded allocator's, where it has one */
+	work_memory_read(&trimmed);
+
+	(void)printf("{\"workload\":\"%s\",\"variant\":\"%s\",\"ops\":%" PRIu64 ",\"threads\":%u,",
+		     work->info->name, work->variant->name, work->done, work->threads);
+	(void)printf("\"seed\":%" PRIu64 ",\"slots\":%zu,\"min_size\":%zu,\"max_size\":%zu,",
+		     work->seed, work->slots, work->min, work->max);
+	(void)printf("\"ns_per_op\":%.4f,\"ops_per_s\":%.0f,\"cpu_ns_per_op\":%.4f,", wall / n,
+		     wall > 0 ? n * 1e9 / wall : 0.0, cpu / n);
+	/* Of the whole process until the load was done, and of the measured part. */
+	(void)printf("\"minflt\":%" PRIu64 ",\"majflt\":%" PRIu64 ",\"minflt_run\":%" PRIu64 ",",
+		     work->stop.minflt, work->stop.majflt, work->stop.minflt - work->start.minflt);
+	(void)printf("\"peak_rss_kib\":%" PRIu64 ",\"live_rss_kib\":%" PRIu64
+		     ",\"pss_kib\":%" PRIu64 ",\"final_rss_kib\":%" PRIu64
+		     ",\"trimmed_rss_kib\":%" PRIu64,
+		     final.peak_kib, work->live.rss_kib, work->live.pss_kib, final.rss_kib,
+		     trimmed.rss_kib);
+	for (unsigned i = 0; i < work->n_extras; i++)
+		(void)printf(",\"%s\":%.4f", work->extras[i].name, work->extras[i].value);
+	if (work->numa)
+		work_print_nodes();
+	(void)printf("}\n");
+	return fflush(stdout) ? 1 : 0;
+}
+
+struct started {
+	void (*fn)(struct work_thread *);
+	struct work_thread thread;
+	pthread_t id;
+};
+
+static void *thread_main(void *arg)
+{
+	struct started *s = arg;
+
+	s->fn(&s->thread);
+	return NULL;
+}
+
+void work_threads(struct work *work, void (*fn)(struct work_thread *))
+{
+	unsigned n = work->threads;
+	struct started *all = work_table(n, sizeof(*all));
+
+	for (unsigned i = 0; i < n; i++) {
+		all[i].fn = fn;
+		all[i].thread = (struct work_thread){
+			.work = work,
+			.index = i,
+			.seed = (work->seed ^ ((uint64_t)i * UINT64_C(0x9e3779b97f4a7c15))) | 1,
+			.ops = work->ops / n + (i < work->ops % n),
+		};
+	}
+	if (n == 1) {
+		fn(&all[0].thread);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (pthread_create(&all[i].id, NULL, thread_main, &all[i]))
+			work_die("cannot start a thread");
+	}
+	for (unsigned i = 0; i < n; i++)
+		(void)pthread_join(all[i].id, NULL);
+	(void)munmap(all, n * sizeof(*all));
+}
+
+void *work_table(size_t n, size_t size)
+{
+	void *p = mmap(NULL, n * size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (p == MAP_FAILED)
+		work_die("no memory for the workload's own table");
+	return p;
+}
+
+void work_wait(unsigned *tries)
+{
+	/* The other side may want this very CPU. */
+	if (++*tries % 64 == 0)
+		(void)sched_yield();
+}

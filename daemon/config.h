@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - hakmemd.conf: what can be set, its defaults, and the parser.
+ *
+ * The file is documented in daemon/hakmemd.conf; every key there has a field here. Parsing stops at
+ * the first thing that is wrong, and says which line that is.
+ */
+#pragma once
+
+#include "daemon/log.h"
+#include "shared/base.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/hakmem/hakmemd.conf"
+/* A Unix socket's path with its NUL. */
+#define CONFIG_SOCKET_BYTES 108u
+#define CONFIG_ERROR_BYTES  160u
+
+enum config_ring_wait {
+	RING_WAIT_AUTO,
+	RING_WAIT_IO_URING,
+	RING_WAIT_THREADS
+};
+enum config_huge_pages {
+	HUGE_PAGES_AUTO,
+	HUGE_PAGES_NEVER
+};
+
+struct config {
+	/* [daemon] */
+	char socket[CONFIG_SOCKET_BYTES];
+	unsigned socket_mode;
+	enum log_level log_level;
+	enum config_ring_wait ring_wait;
+	enum config_huge_pages huge_pages;
+	/* [limits] */
+	uint64_t total_bytes;
+	uint64_t session_bytes; /* 0, not set: as total_bytes; so is uid_bytes */
+	uint64_t uid_bytes;
+	uint32_t sessions;
+	uint32_t uid_sessions;
+	uint32_t greeting_ms;
+};
+
+/* The defaults, on a machine with that much memory. */
+void config_init(struct config *config, uint64_t memory_bytes);
+
+/* 0, or -EINVAL if the path is empty, too long, or not absolute. */
+int config_set_socket(struct config *config, const char *path);
+
+/*
+ * A pure function of (bytes, size): overrides what the text sets. 0, or the number of the line that
+ * is wrong, with the reason in ret_error; the configuration is then unusable.
+ */
+unsigned config_parse(struct config *config, const char *text, size_t size,
+		      char ret_error[CONFIG_ERROR_BYTES]);
+
+/* Reads a file; on failure prints `PATH:LINE: message` to stderr. 0 or a negative errno. */
+int config_load(struct config *config, const char *path);

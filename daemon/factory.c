@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/factory.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "daemon/log.h"
+#include "daemon/os.h"
+#include "daemon/region.h"
+#include "shared/sys.h"
+
+/* Newer than some headers; values are kernel ABI (5.14, 6.1). */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+int factory_init(struct factory *factory, bool huge)
+{
+	struct factory new = { .huge = huge };
+	int r = hak_sys_reserve(&new.window, NULL, HAK_SUPERSLAB_SIZE, HAK_SUPERSLAB_SIZE);
+
+	if (r < 0)
+		return r;
+	*factory = new;
+	return 0;
+}
+
+void factory_deinit(struct factory *factory)
+{
+	if (factory->window)
+		(void)hak_sys_unmap(factory->window, HAK_SUPERSLAB_SIZE);
+	*factory = (struct factory)FACTORY_NULL;
+}
+
+/*
+ * Populating instead of writing: it leaves the bytes alone, and answers shortage with an error
+ * where a store would end in SIGBUS. A first page is needed, or there is nothing to collapse.
+ */
+static int collapse(const struct factory *factory, int fd, uint64_t off)
+{
+	int r = hak_sys_map_shared(NULL, factory->window, fd, off, HAK_SUPERSLAB_SIZE);
+
+	if (r < 0)
+		return r;
+	(void)hak_sys_advise(factory->window, HAK_SUPERSLAB_SIZE, MADV_DONTDUMP);
+	r = hak_sys_advise(factory->window, 4096, MADV_POPULATE_WRITE);
+	if (r == 0)
+		r = hak_sys_advise(factory->window, HAK_SUPERSLAB_SIZE, MADV_COLLAPSE);
+	/* The mapping would keep the pages alive after their session. */
+	(void)hak_sys_map_none_at(factory->window, HAK_SUPERSLAB_SIZE);
+	return r;
+}
+
+int factory_build(struct factory *factory, struct region *region, uint32_t index)
+{
+	uint64_t off = (uint64_t)index << HAK_SUPERSLAB_SHIFT;
+	int r;
+
+	if (factory->huge) {
+		r = collapse(factory, region->fd, off);
+		if (r == 0) {
+			region_set_built(region, index, true);
+			return 0;
+		}
+		if (!factory->said && r == -EINVAL) {
+			factory->said = true;
+			log_event(LOG_AT_WARNING, "no-huge-pages",
+				  "error=\"%s\" effect=\"memory is given out as 4 KiB pages\"",
+				  os_text(r));
+		}
+	}
+	r = hak_sys_fallocate(region->fd, off, HAK_SUPERSLAB_SIZE);
+	if (r < 0)
+		return r;
+	region_set_built(region, index, false);
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * factory.h - fills superslabs: one 2 MiB page where the kernel can, else 4 KiB pages.
+ *
+ * Every superslab is built through one window of the daemon's address space and unmapped at once,
+ * so that neither the daemon's own memory nor its address space grows with what it serves. Building
+ * never changes a byte: a client may already be using the memory.
+ */
+#pragma once
+
+#include "shared/base.h"
+
+struct region;
+
+struct factory {
+	void *window; /* one superslab, aligned */
+	bool huge;    /* try 2 MiB pages */
+	bool said;    /* that they can't be had */
+};
+#define FACTORY_NULL \
+	{            \
+		0    \
+	}
+
+int factory_init(struct factory *factory, bool huge);
+/* Allowed on FACTORY_NULL and twice. */
+void factory_deinit(struct factory *factory);
+
+/* Fills a leased superslab. 0, or -ENOMEM, -ENOSPC: there is no memory; what was filled stays. */
+int factory_build(struct factory *factory, struct region *region, uint32_t index);

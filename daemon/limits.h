@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * limits.h - every number that an unprivileged process can run into, and what bounds the daemon's
+ * work between two looks at everybody else. Those with a key in hakmemd.conf are defaults.
+ */
+#pragma once
+
+#include "shared/layout.h"
+
+/* ---- defaults of the configuration's [limits] ---- */
+
+/* Of the machine's memory, in per cent: total-bytes. Session and uid may use all of it. */
+#define LIMIT_TOTAL_PERCENT 90u
+#define LIMIT_SESSIONS      4096u /* sessions and connections together */
+#define LIMIT_UID_SESSIONS  2048u
+#define LIMIT_GREETING_MS   5000u /* from connect to HELLO, and between two queries */
+
+/* ---- fixed ---- */
+
+/* The most that a session's region can hold: the range of session-bytes. */
+#define LIMIT_SESSION_BYTES   (HAK_REGION_SUPERSLABS * HAK_SUPERSLAB_SIZE)
+#define LIMIT_BYTES_MAX       (UINT64_C(16) << 40)
+#define LIMIT_SESSIONS_MAX    100000u
+#define LIMIT_GREETING_MIN_MS 10u
+#define LIMIT_GREETING_MAX_MS 60000u
+#define LIMIT_CONFIG_BYTES    65536u
+/* NUMA node numbers that a request may name; the kernel's own limit is 1024. */
+#define LIMIT_NODE_NUMBERS 1024u
+/* Descriptors of one session: socket, pidfd, segment, region, presence. */
+#define LIMIT_SESSION_FDS 5u
+/* Descriptors that sessions may not use up: listener, ring, log, reports. */
+#define LIMIT_SPARE_FDS 64u
+
+/* ---- work per turn ---- */
+
+/* Units of work for one session and turn: an entry costs 1, a superslab built 2. */
+#define LIMIT_TURN_UNITS  16u
+#define LIMIT_BUILD_UNITS 2u
+/* Superslabs punched for one unit, and for one step of a reclaim. */
+#define LIMIT_PUNCH_UNIT   4u
+#define LIMIT_RECLAIM_STEP 32u
+/* Superslabs of a lease that are built before it is answered; the rest follows in steps. */
+#define LIMIT_LEASE_HEAD  16u
+#define LIMIT_GROWTH_STEP 8u
+/* A growth step while somebody is being served. */
+#define LIMIT_GROWTH_BUSY 1u
+
+/* How long a ring that had work is polled before the daemon sleeps on it. */
+#define LIMIT_POLL_NS 50000u
+/* How often what no event announces is looked at: completion rings that were full, processes
+ * without a socket. No timer runs while there is neither. */
+#define LIMIT_TICK_MS 250u
+/* Pause after accept() ran out of descriptors. */
+#define LIMIT_ACCEPT_PAUSE_MS 100u
+/* Log lines of one event that are written within a second when others can cause them. */
+#define LIMIT_LOG_PER_SECOND 5u

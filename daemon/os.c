@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/os.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int os_result(long r)
+{
+	return r == -1 ? -errno : (int)r;
+}
+
+const char *os_text(int error)
+{
+	return strerror(error < 0 ? -error : error);
+}
+
+uint64_t os_raise_nofile(void)
+{
+	struct rlimit lim;
+
+	if (os_result(getrlimit(RLIMIT_NOFILE, &lim)) < 0)
+		return 0;
+	lim.rlim_cur = lim.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &lim);
+	(void)getrlimit(RLIMIT_NOFILE, &lim);
+	return lim.rlim_cur;
+}
+
+uint64_t os_count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	uint64_t n = 0;
+
+	if (!dir)
+		return 0;
+	while ((entry = readdir(dir)))
+		n += entry->d_name[0] != '.';
+	(void)closedir(dir);
+	return n - 1; /* the directory itself */
+}
+
+uint64_t os_memory_bytes(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t os_file_bytes(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+}
+
+bool os_pidfd_dead(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+int os_signalfd(int *ret_fd)
+{
+	sigset_t set;
+	int fd;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = os_result(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+int os_signal_next(int fd)
+{
+	struct signalfd_siginfo info;
+
+	return read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+int os_eventfd(int *ret_fd)
+{
+	int fd = os_result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+void os_event_set(int fd)
+{
+	(void)eventfd_write(fd, 1);
+}
+
+void os_event_clear(int fd)
+{
+	eventfd_t value;
+
+	(void)eventfd_read(fd, &value);
+}
+
+int os_hang_up(int sock)
+{
+	char byte;
+
+	if (sock < 0)
+		return -1;
+	(void)shutdown(sock, SHUT_RDWR);
+	/* Bounded by the socket's buffer; descriptors in it are dropped. */
+	while (recv(sock, &byte, 1, MSG_DONTWAIT) > 0)
+		;
+	(void)close(sock);
+	return -1;
+}
+
+int os_pwrite(int fd, const void *buf, size_t size, uint64_t off)
+{
+	const char *p = buf;
+
+	while (size) {
+		ssize_t n = pwrite(fd, p, size, (off_t)off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		p += n;
+		off += (uint64_t)n;
+		size -= (size_t)n;
+	}
+	return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * os.h - the daemon's own system calls, beside shared/sys.h: what only a server needs.
+ *
+ * os.c is the one file of daemon/ that reads errno; os_result() lets the others call libc directly:
+ *
+ *	fd = os_result(socket(...));
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "shared/base.h"
+
+/* What a call that returns -1 and sets errno returned, as 0 or more, or -errno. */
+int os_result(long r);
+
+/* A negative errno in words, for messages. */
+const char *os_text(int error);
+
+/* Raises the limit of open files to its hard limit; what it is then. */
+uint64_t os_raise_nofile(void);
+/* How many descriptors this process has open; 0 where /proc is not there. */
+uint64_t os_count_fds(void);
+/* Bytes of physical memory. */
+uint64_t os_memory_bytes(void);
+/* Bytes that a file occupies now (not its size); 0 if that can't be known. */
+uint64_t os_file_bytes(int fd);
+/* True if a pidfd's process has exited. */
+bool os_pidfd_dead(int pidfd);
+/* A descriptor that becomes readable on SIGTERM, SIGINT and SIGHUP, which are blocked from then on,
+ * in this thread and those that it starts. SIGPIPE is ignored. */
+int os_signalfd(int *ret_fd);
+/* The next signal of that descriptor, 0 if there is none. */
+int os_signal_next(int fd);
+/* A non-blocking eventfd. */
+int os_eventfd(int *ret_fd);
+void os_event_set(int fd);
+void os_event_clear(int fd);
+/*
+ * Closes a connected socket for good; returns -1. What the peer had sent is taken out first, after
+ * it can send no more: else the kernel would answer it with ECONNRESET instead of our last words.
+ */
+int os_hang_up(int sock);
+int os_pwrite(int fd, const void *buf, size_t size, uint64_t off);

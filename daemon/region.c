@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/region.h"
+
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/numa.h"
+#include "daemon/os.h"
+#include "shared/check.h"
+#include "shared/sys.h"
+
+#define TABLES 4u
+
+/* The policy of each part lives in the file, so that this mapping is needed only here. */
+static int place_parts(const struct region *region, const struct numa *numa)
+{
+	uint64_t size = (uint64_t)region->runs.total << HAK_SUPERSLAB_SHIFT;
+	uint64_t part_size = (region->runs.total / numa->parts) * HAK_SUPERSLAB_SIZE;
+	void *base;
+	int r;
+
+	if (!numa->binds)
+		return 0;
+	r = hak_sys_map_shared(&base, NULL, region->fd, 0, size);
+	if (r < 0)
+		return r;
+	for (uint32_t p = 0; p < numa->parts && r == 0; p++) {
+		uint64_t off = p * part_size;
+
+		r = numa_prefer(numa, p, hak_at(base, off),
+				p + 1 == numa->parts ? size - off : part_size);
+	}
+	(void)hak_sys_unmap(base, size);
+	return r;
+}
+
+static uint64_t table_bytes(void)
+{
+	return hak_align_up(hak_runs_bytes(HAK_REGION_SUPERSLABS), 4096);
+}
+
+int region_init(struct region *region, const struct numa *numa)
+{
+	struct region new = REGION_NULL;
+	void *tables;
+	int r;
+
+	/* Mapped, not from malloc: untouched parts of the tables cost nothing. */
+	r = hak_sys_map_anon(&tables, TABLES * table_bytes());
+	if (r < 0)
+		return r;
+	new.tables = tables;
+	new.frozen = hak_at(tables, 1 * table_bytes());
+	new.built = hak_at(tables, 2 * table_bytes());
+	new.huge = hak_at(tables, 3 * table_bytes());
+	hak_runs_init(&new.runs, tables, HAK_REGION_SUPERSLABS, numa->parts);
+	r = hak_sys_memfd(&new.fd, "hakmem-region",
+			  (uint64_t)HAK_REGION_SUPERSLABS << HAK_SUPERSLAB_SHIFT, true);
+	if (r == 0)
+		r = place_parts(&new, numa);
+	if (r < 0) {
+		region_deinit(&new);
+		return r;
+	}
+	*region = new;
+	return 0;
+}
+
+void region_deinit(struct region *region)
+{
+	region->fd = hak_sys_close(region->fd);
+	if (region->tables)
+		(void)hak_sys_unmap(region->tables, TABLES * table_bytes());
+	*region = (struct region)REGION_NULL;
+}
+
+bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint32_t count,
+		 uint32_t *ret_first)
+{
+	for (uint32_t i = 0; i < numa->parts; i++) {
+		if (hak_runs_take(&region->runs, numa->order[part][i], count, ret_first))
+			return true;
+	}
+	return false;
+}
+
+bool region_leased(const struct region *region, uint32_t first, uint32_t count)
+{
+	return hak_runs_taken(&region->runs, first, count);
+}
+
+bool region_any_frozen(const struct region *region, uint32_t first, uint32_t count)
+{
+	return hak_bits_find_run(region->frozen, true, first, first + count, 1) != HAK_NO_RUN;
+}
+
+static bool bit(const uint64_t *bits, uint32_t index)
+{
+	return bits[index / 64] >> (index % 64) & 1;
+}
+
+static uint32_t count_bits(const uint64_t *bits, uint32_t first, uint32_t count)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = first; i < first + count; i++)
+		n += bit(bits, i);
+	return n;
+}
+
+/* Out of the tables; what the file holds is not touched. */
+static void forget(struct region *region, uint32_t first, uint32_t count)
+{
+	region->huge_count -= count_bits(region->huge, first, count);
+	region->frozen_count -= count_bits(region->frozen, first, count);
+	hak_bits_fill(region->huge, first, count, false);
+	hak_bits_fill(region->built, first, count, false);
+	hak_bits_fill(region->frozen, first, count, false);
+	hak_runs_give(&region->runs, first, count);
+}
+
+static void punch(const struct region *region, uint32_t first, uint32_t count)
+{
+	int r = hak_sys_punch(region->fd, (uint64_t)first << HAK_SUPERSLAB_SHIFT,
+			      (uint64_t)count << HAK_SUPERSLAB_SHIFT);
+
+	/* It can't fail on a memfd of ours; were it to, the next lease would not be zeroed. */
+	if (r < 0)
+		log_event(LOG_AT_ERROR, "punch-failed", "first=%u count=%u error=\"%s\"", first,
+			  count, os_text(r));
+	hak_assert(r == 0);
+}
+
+void region_give(struct region *region, uint32_t first, uint32_t count)
+{
+	hak_assert(!region_any_frozen(region, first, count));
+	punch(region, first, count);
+	forget(region, first, count);
+}
+
+void region_freeze(struct region *region, uint32_t first, uint32_t count)
+{
+	hak_assert(!region_any_frozen(region, first, count));
+	hak_bits_fill(region->frozen, first, count, true);
+	region->frozen_count += count;
+}
+
+void region_set_built(struct region *region, uint32_t index, bool huge)
+{
+	hak_bits_fill(region->built, index, 1, true);
+	if (huge && !bit(region->huge, index)) {
+		hak_bits_fill(region->huge, index, 1, true);
+		region->huge_count++;
+	}
+}
+
+void region_grow_later(struct region *region, uint32_t first, uint32_t count)
+{
+	if (!count)
+		return;
+	if (region->grow_lo == region->grow_hi) {
+		region->grow_lo = first;
+		region->grow_hi = first + count;
+		return;
+	}
+	/* One range around all of them: what lies between is either free or built already. */
+	if (first < region->grow_lo)
+		region->grow_lo = first;
+	if (first + count > region->grow_hi)
+		region->grow_hi = first + count;
+}
+
+uint32_t region_grow_next(struct region *region)
+{
+	for (; region->grow_lo < region->grow_hi; region->grow_lo++) {
+		uint32_t i = region->grow_lo;
+
+		if (!region->runs.bits[i / 64]) { /* a whole word of free ones */
+			region->grow_lo |= 63;
+			continue;
+		}
+		if (bit(region->runs.bits, i) && !bit(region->built, i) && !bit(region->frozen, i))
+			return i;
+	}
+	region->grow_lo = region->grow_hi = 0;
+	return HAK_NO_SUPERSLAB;
+}
+
+uint32_t region_drain(struct region *region, uint32_t max)
+{
+	uint32_t first, count = 0;
+	bool frozen;
+
+	if (!region->runs.taken)
+		return 0;
+	first = hak_bits_find_run(region->runs.bits, true, 0, region->runs.total, 1);
+	frozen = bit(region->frozen, first);
+	while (count < max && first + count < region->runs.total &&
+	       bit(region->runs.bits, first + count) &&
+	       bit(region->frozen, first + count) == frozen)
+		count++;
+	if (!frozen)
+		punch(region, first, count);
+	forget(region, first, count);
+	return count;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * region.h - a session's memory: one sealed sparse memfd, and which superslabs of it are what.
+ *
+ * Everything here is the daemon's own; the client sees only the file. A superslab is
+ *
+ *	free --lease--> leased --build--> leased, built --return--> free
+ *	                    |  \________________|
+ *	                    +--freeze--> frozen, until the session ends
+ *
+ * `built` are those that the daemon has filled; of a large lease the rest waits its turn in
+ * [grow_lo, grow_hi). The daemon maps a superslab only while it builds it.
+ *
+ * EQUATION  runs.taken == leased, frozen ones included;  frozen, built, huge are subsets of taken;
+ *           frozen_count and huge_count are their numbers of bits
+ */
+#pragma once
+
+#include "shared/layout.h"
+#include "shared/runs.h"
+
+struct numa;
+
+struct region {
+	int fd;
+	struct hak_runs runs;
+	uint64_t *tables; /* one mapping: taken, frozen, built, huge */
+	uint64_t *frozen;
+	uint64_t *built;
+	uint64_t *huge;
+	uint32_t frozen_count;
+	uint32_t huge_count;
+	uint32_t grow_lo, grow_hi; /* equal: nothing waits to be built */
+};
+#define REGION_NULL      \
+	{                \
+		.fd = -1 \
+	}
+
+int region_init(struct region *region, const struct numa *numa);
+/* Closes the file: memory that nobody maps any more is free. Allowed on REGION_NULL and twice. */
+void region_deinit(struct region *region);
+
+/* Leases `count` neighbours, near the part; false: no such run in any part. */
+bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint32_t count,
+		 uint32_t *ret_first);
+/* Punches a leased range without frozen ones and frees it. */
+void region_give(struct region *region, uint32_t first, uint32_t count);
+/* True if all of the range is leased; any input. */
+bool region_leased(const struct region *region, uint32_t first, uint32_t count);
+/* True if one of a leased range is frozen. */
+bool region_any_frozen(const struct region *region, uint32_t first, uint32_t count);
+void region_freeze(struct region *region, uint32_t first, uint32_t count);
+
+/* Notes that a superslab was filled, as one 2 MiB page or not. */
+void region_set_built(struct region *region, uint32_t index, bool huge);
+/* Leaves a range of a lease to be built later. */
+void region_grow_later(struct region *region, uint32_t first, uint32_t count);
+/* The next superslab to build, or HAK_NO_SUPERSLAB. */
+uint32_t region_grow_next(struct region *region);
+
+/*
+ * Gives back up to `max` superslabs, punched; frozen ones are only forgotten, a child maps them.
+ * The number that left the region; 0: it is empty.
+ */
+uint32_t region_drain(struct region *region, uint32_t max);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/bell.h"
+#include "daemon/daemon.h"
+#include "daemon/os.h"
+#include "daemon/session.h"
+#include "daemon/version.h"
+#include "shared/report.h"
+#include "shared/sys.h"
+
+static void fill_status(struct hak_report_status *ret, const struct daemon *daemon)
+{
+	const struct stats *stats = &daemon->stats;
+	struct hak_report_status status = {
+		.pid = (uint64_t)getpid(),
+		.epoch = daemon->epoch,
+		.started_ns = daemon->started_ns,
+		.now_ns = hak_sys_boottime_ns(),
+		.sessions = daemon->session_count,
+		.sessions_total = stats->sessions,
+		.leased_bytes = daemon->accounts.superslabs * HAK_SUPERSLAB_SIZE,
+		.requests_total = stats->requests,
+		.leases_total = stats->leases,
+		.returns_total = stats->returns,
+		.reclaimed_total = stats->reclaimed,
+		.refused_total = stats->refused,
+		.evicted_total = stats->evicted,
+		.limit_bytes = daemon->accounts.max_total * HAK_SUPERSLAB_SIZE,
+		.nodes = daemon->numa.parts,
+		.io_uring_futex = bells_use_io_uring(daemon->bells),
+		.open_fds = os_count_fds(),
+	};
+	struct list *at, *tmp;
+
+	(void)snprintf(status.version, sizeof(status.version), "%s", HAKMEMD_VERSION);
+	list_for_each(at, tmp, &daemon->sessions)
+	{
+		const struct session *session = hak_container_of(at, struct session, link);
+
+		status.frozen_bytes += session->region.frozen_count * HAK_SUPERSLAB_SIZE;
+		status.huge_bytes += session->region.huge_count * HAK_SUPERSLAB_SIZE;
+	}
+	*ret = status;
+}
+
+static void fill_session(struct hak_report_session *ret, const struct session *session)
+{
+	struct hak_report_session record = {
+		.id = session->id,
+		.pid = (uint32_t)session->peer.pid,
+		.uid = session->peer.uid,
+		.gid = session->peer.gid,
+		.state = session->conn ? HAK_SESSION_ATTACHED : HAK_SESSION_DETACHED,
+		.since_ns = session->since_ns,
+		.superslabs = session->region.runs.taken,
+		.frozen = session->region.frozen_count,
+		.huge = session->region.huge_count,
+		.bytes = session->region.runs.taken * HAK_SUPERSLAB_SIZE,
+		.requests = session->requests,
+		.granted = session->granted,
+		.returned = session->returned,
+		.refused = session->refused,
+		.last_request_ns = session->last_request_ns,
+	};
+
+	memcpy(record.comm, session->comm, sizeof(record.comm));
+	*ret = record;
+}
+
+/* A process that is gone is not reported, although giving back its memory may take some turns. */
+static uint64_t fill_sessions(struct hak_report_session *records, const struct daemon *daemon)
+{
+	struct list *at, *tmp;
+	uint64_t n = 0;
+
+	list_for_each(at, tmp, &daemon->sessions)
+	{
+		const struct session *session = hak_container_of(at, struct session, link);
+
+		if (session->state != SESSION_DRAINING)
+			fill_session(&records[n++], session);
+	}
+	return n;
+}
+
+/* Written before it is sealed; never mapped, so that the seal against writing holds at once. */
+static int sealed_file(int *ret_fd, const void *bytes, size_t size)
+{
+	int fd, r;
+
+	r = hak_sys_memfd(&fd, "hakmem-report", size, false);
+	if (r < 0)
+		return r;
+	r = os_pwrite(fd, bytes, size, 0);
+	if (r == 0)
+		r = hak_sys_add_seals(fd, F_SEAL_WRITE | F_SEAL_SEAL);
+	if (r < 0) {
+		hak_sys_close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int report_build(int *ret_fd, struct hak_wire_report *ret_body, const struct daemon *daemon,
+		 uint32_t what)
+{
+	struct hak_wire_report body = { .what = what };
+	void *records;
+	size_t size;
+	int r;
+
+	if (what == HAK_QUERY_STATUS)
+		body.record_size = sizeof(struct hak_report_status);
+	else if (what == HAK_QUERY_SESSIONS)
+		body.record_size = sizeof(struct hak_report_session);
+	else
+		return -EINVAL;
+	/* One record at least: an empty file can't be mapped. */
+	size = body.record_size * (what == HAK_QUERY_STATUS ? 1 : daemon->session_count + 1u);
+	records = calloc(1, size);
+	if (!records)
+		return -ENOMEM;
+	if (what == HAK_QUERY_STATUS) {
+		fill_status(records, daemon);
+		body.count = 1;
+	} else {
+		body.count = fill_sessions(records, daemon);
+	}
+	r = sealed_file(ret_fd, records, size);
+	free(records);
+	if (r == 0)
+		*ret_body = body;
+	return r;
+}

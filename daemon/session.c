@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/session.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/account.h"
+#include "daemon/daemon.h"
+#include "daemon/limits.h"
+#include "daemon/log.h"
+#include "daemon/os.h"
+#include "daemon/presence.h"
+#include "shared/check.h"
+#include "shared/fdpass.h"
+
+#define SESSION_MAGIC UINT64_C(0x736573732d68616b)
+
+/* ---- set-up ---- */
+
+static int make_segment(struct session *session)
+{
+	struct hak_segment_head *head;
+	int r;
+
+	r = hak_sys_memfd(&session->segment_fd, "hakmem-ring", HAK_SEGMENT_SIZE, true);
+	if (r < 0)
+		return r;
+	/* Shortage is to show here, not as SIGBUS at the first touch. */
+	r = hak_sys_fallocate(session->segment_fd, 0, HAK_SEGMENT_SIZE);
+	if (r < 0)
+		return r;
+	r = hak_sys_map_shared(&session->segment, NULL, session->segment_fd, 0, HAK_SEGMENT_SIZE);
+	if (r < 0)
+		return r;
+	head = session->segment;
+	*head = (struct hak_segment_head){
+		.magic = HAK_SEGMENT_MAGIC,
+		.layout_version = HAK_LAYOUT_VERSION,
+		.segment_size = HAK_SEGMENT_SIZE,
+		.sq_entries = HAK_SQ_ENTRIES,
+		.cq_entries = HAK_CQ_ENTRIES,
+		.region_superslabs = HAK_REGION_SUPERSLABS,
+		.node_count = session->daemon->numa.parts,
+		.session_id = session->id,
+		.epoch = session->daemon->epoch,
+	};
+	hak_ring_end_init(&session->sq, hak_at(session->segment, HAK_SEGMENT_SQ_OFF),
+			  hak_at(session->segment, HAK_SEGMENT_SQES_OFF), HAK_SQ_ENTRIES);
+	hak_ring_end_init(&session->cq, hak_at(session->segment, HAK_SEGMENT_CQ_OFF),
+			  hak_at(session->segment, HAK_SEGMENT_CQES_OFF), HAK_CQ_ENTRIES);
+	return 0;
+}
+
+static int make_memory(struct session *session)
+{
+	int r = make_segment(session);
+
+	if (r == 0)
+		r = presence_new(&session->presence_fd);
+	if (r == 0)
+		r = region_init(&session->region, &session->daemon->numa);
+	return r;
+}
+
+static void drop_memory(struct session *session)
+{
+	region_deinit(&session->region);
+	if (session->segment)
+		(void)hak_sys_unmap(session->segment, HAK_SEGMENT_SIZE);
+	session->segment = NULL;
+	session->segment_fd = hak_sys_close(session->segment_fd);
+	session->presence_fd = hak_sys_close(session->presence_fd);
+}
+
+/* It ends up in logs and on terminals. */
+static void set_comm(struct session *session, const char *comm)
+{
+	for (size_t i = 0; i + 1 < sizeof(session->comm) && comm[i]; i++)
+		session->comm[i] = comm[i] < ' ' || comm[i] > '~' || comm[i] == '"' ? '?' : comm[i];
+}
+
+static void settle(struct session *session)
+{
+	if (session->state != SESSION_DRAINING || session->bell.in_flight ||
+	    session->death.in_flight)
+		return;
+	list_add(&session->daemon->draining, &session->active);
+}
+
+static void on_bell(struct bell *bell)
+{
+	struct session *session = hak_container_of(bell, struct session, bell);
+
+	hak_assert(session->magic == SESSION_MAGIC);
+	hak_ring_awake(&session->sq);
+	if (session->state == SESSION_DRAINING)
+		settle(session);
+	else if (session->state != SESSION_EVICTED)
+		session_wake(session);
+}
+
+static void on_death(struct loop_op *op, int result, bool more)
+{
+	struct session *session = hak_container_of(op, struct session, death);
+
+	(void)more;
+	hak_assert(session->magic == SESSION_MAGIC);
+	if (session->state == SESSION_DRAINING)
+		settle(session);
+	else if (result < 0 && !os_pidfd_dead(session->pidfd))
+		loop_poll(op, session->pidfd); /* the kernel was short of memory: ask again */
+	else
+		session_end(session, "exit");
+}
+
+int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
+		uint16_t version)
+{
+	struct daemon *daemon = conn->daemon;
+	struct session *session = calloc(1, sizeof(*session));
+	int r;
+
+	if (!session)
+		return -ENOMEM;
+	*session = (struct session){
+		.magic = SESSION_MAGIC,
+		.daemon = daemon,
+		.state = SESSION_DETACHED,
+		.id = ++daemon->last_session,
+		.version = version,
+		.peer = conn->peer,
+		.segment_fd = -1,
+		.presence_fd = -1,
+		.region = REGION_NULL,
+		.since_ns = hak_sys_boottime_ns(),
+	};
+	r = make_memory(session);
+	if (r < 0) {
+		drop_memory(session);
+		free(session);
+		return r;
+	}
+	session->pidfd = conn->pidfd;
+	session->account = conn->account;
+	conn->pidfd = -1;
+	conn->account = NULL;
+	set_comm(session, hello->comm);
+	list_init(&session->link);
+	list_init(&session->active);
+	list_init(&session->growing);
+	list_add(&daemon->sessions, &session->link);
+	daemon->session_count++;
+	daemon->stats.sessions++;
+	bell_init(&session->bell, daemon->bells, on_bell);
+	loop_op_init(&session->death, daemon->loop, on_death);
+	loop_poll(&session->death, session->pidfd);
+	session_attach(session, conn);
+	session_wake(session);
+	log_limited(LOG_AT_DEBUG, "session-open", "id=%llu pid=%d uid=%u comm=\"%s\"",
+		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
+		    session->comm);
+	*ret_session = session;
+	return 0;
+}
+
+static void session_free(struct session *session)
+{
+	struct daemon *daemon = session->daemon;
+
+	account_release(&daemon->accounts, session->account, session->region.runs.taken);
+	session->account = account_close(&daemon->accounts, session->account);
+	bell_deinit(&session->bell);
+	loop_op_deinit(&session->death);
+	drop_memory(session);
+	hak_sys_close(session->pidfd);
+	list_del(&session->link);
+	list_del(&session->active);
+	list_del(&session->growing);
+	daemon->session_count--;
+	session->magic = 0;
+	free(session);
+}
+
+/* ---- connection ---- */
+
+void session_attach(struct session *session, struct conn *conn)
+{
+	struct conn *before = session->conn;
+
+	conn_stop_deadline(conn);
+	session->conn = conn;
+	conn->session = session;
+	session->state = SESSION_ATTACHED;
+	if (before)
+		conn_close(before); /* session_hung_up() sees that it is not ours any more */
+}
+
+/* What the presence file says about a session without a socket. */
+static void judge(struct session *session)
+{
+	switch (presence_test(session->presence_fd)) {
+	case PRESENCE_THERE:
+		break;
+	case PRESENCE_GONE:
+		session_end(session, "memory-gone");
+		return;
+	case PRESENCE_SPOILT:
+		session_evict(session, "the presence file was written to");
+		break;
+	}
+	daemon_want_tick(session->daemon);
+}
+
+void session_hung_up(struct session *session, struct conn *conn)
+{
+	if (session->conn != conn)
+		return;
+	session->conn = NULL;
+	if (session->state != SESSION_ATTACHED)
+		return;
+	session->state = SESSION_DETACHED;
+	judge(session);
+}
+
+void sessions_judge_pid(struct daemon *daemon, pid_t pid)
+{
+	struct list *at, *tmp;
+
+	list_for_each(at, tmp, &daemon->sessions)
+	{
+		struct session *session = hak_container_of(at, struct session, link);
+
+		/* One without a request yet may not have mapped its presence yet. */
+		if (session->peer.pid == pid && session->state != SESSION_DRAINING &&
+		    session->requests && presence_test(session->presence_fd) == PRESENCE_GONE)
+			session_end(session, "memory-gone");
+	}
+}
+
+/* ---- the end ---- */
+
+static void hang_up(struct session *session)
+{
+	struct conn *conn = session->conn;
+
+	session->conn = NULL;
+	list_del(&session->active);
+	list_del(&session->growing);
+	session->parked = false;
+	bell_cancel(&session->bell);
+	/* Somebody may be waiting for an answer that will not come; the closed socket says so. */
+	hak_sys_futex_wake(&session->cq.ring->tail, INT_MAX);
+	if (conn)
+		conn_close(conn);
+}
+
+void session_evict(struct session *session, const char *reason)
+{
+	if (session->state == SESSION_DRAINING || session->state == SESSION_EVICTED)
+		return;
+	session->daemon->stats.evicted++;
+	log_limited(LOG_AT_WARNING, "evicted", "id=%llu pid=%d uid=%u comm=\"%s\" reason=\"%s\"",
+		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
+		    session->comm, reason);
+	session->state = SESSION_EVICTED;
+	if (session->conn) {
+		const struct hak_wire_frame frame = hak_wire_refuse(-EPROTO, reason);
+
+		(void)hak_fdpass_send(session->conn->sock, &frame, NULL, 0);
+	}
+	hang_up(session);
+	daemon_want_tick(session->daemon);
+}
+
+void session_end(struct session *session, const char *reason)
+{
+	if (session->state == SESSION_DRAINING)
+		return;
+	log_limited(LOG_AT_DEBUG, "session-end",
+		    "id=%llu pid=%d reason=%s superslabs=%u requests=%llu",
+		    (unsigned long long)session->id, (int)session->peer.pid, reason,
+		    session->region.runs.taken, (unsigned long long)session->requests);
+	session->state = SESSION_DRAINING;
+	hang_up(session);
+	loop_cancel(&session->death);
+	settle(session);
+}
+
+bool session_drain(struct session *session)
+{
+	struct daemon *daemon = session->daemon;
+	uint32_t n;
+
+	/* A daemon that leaves takes nothing away: its clients go on with what they have. */
+	if (!daemon->stopping) {
+		n = region_drain(&session->region, LIMIT_RECLAIM_STEP);
+		account_release(&daemon->accounts, session->account, n);
+		daemon->stats.reclaimed += n;
+		if (session->region.runs.taken)
+			return false;
+	}
+	session_free(session);
+	return true;
+}
+
+/* ---- between turns ---- */
+
+bool session_tick(struct session *session)
+{
+	if (session->parked && hak_ring_room(&session->cq)) {
+		session->parked = false;
+		session_wake(session);
+	}
+	if (session->state == SESSION_DETACHED)
+		judge(session);
+	else if (session->state == SESSION_EVICTED &&
+		 presence_test(session->presence_fd) == PRESENCE_GONE)
+		session_end(session, "memory-gone");
+	return session->parked || session->state == SESSION_DETACHED ||
+	       session->state == SESSION_EVICTED;
+}
+
+void session_wake(struct session *session)
+{
+	session->last_work_ns = hak_sys_now_ns();
+	list_add(&session->daemon->active, &session->active);
+}
+
+void session_sleep(struct session *session)
+{
+	list_del(&session->active);
+	bell_arm(&session->bell, &session->sq.ring->tail, session->sq.mine);
+}
+
+void session_park(struct session *session)
+{
+	list_del(&session->active);
+	session->parked = true;
+	daemon_want_tick(session->daemon);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - one client process: its memory, its rings, and whether it still lives.
+ *
+ *	HELLO               socket closed, memory there           pidfd, memory gone, BYE
+ *	-----> ATTACHED <---------------------------> DETACHED --------------------------> DRAINING
+ *	          |         RESUME by the same process    |                                  ^   |
+ *	          +------------------+--------------------+                                  |   |
+ *	                             | a violation of the protocol                           |   v
+ *	                             +--------------------------> EVICTED -------------------+  freed
+ *
+ *	ATTACHED, DETACHED  its ring is served
+ *	EVICTED             not served any more; what it has stays its own, and charged, until the
+ *	                    process is gone: memory that it may be using is not taken away
+ *	DRAINING            given back in steps, once nothing that names its memory is in flight
+ *
+ * The pidfd is the judge of death. A closed socket alone says nothing: programs close all their
+ * descriptors. Then the presence file is asked (see presence.h), at once and with every tick.
+ *
+ * A session is in daemon.active when its ring is to be looked at (or, DRAINING, its region given
+ * back), else its bell waits for the client, or it is parked: its completion ring is full, and only
+ * the tick looks whether that has changed.
+ */
+#pragma once
+
+#include "daemon/bell.h"
+#include "daemon/conn.h"
+#include "daemon/list.h"
+#include "daemon/loop.h"
+#include "daemon/region.h"
+#include "shared/layout.h"
+#include "shared/ring.h"
+#include "shared/sys.h"
+#include "shared/wire.h"
+
+struct account;
+struct daemon;
+
+enum session_state {
+	SESSION_ATTACHED = 1,
+	SESSION_DETACHED,
+	SESSION_EVICTED,
+	SESSION_DRAINING,
+};
+
+/* A request that takes more than one step: see request.h. */
+struct job {
+	uint32_t op; /* 0: none */
+	uint32_t done;
+	struct hak_cqe cqe;
+};
+
+struct session {
+	uint64_t magic;
+	struct daemon *daemon;
+	struct list link;    /* daemon.sessions */
+	struct list active;  /* daemon.active or daemon.draining */
+	struct list growing; /* daemon.growing */
+	enum session_state state;
+
+	uint64_t id;
+	uint16_t version;
+	struct hak_peer peer;
+	char comm[16]; /* printable; what it calls itself */
+	struct account *account;
+	struct conn *conn; /* NULL: no socket */
+	int pidfd;
+	struct loop_op death;
+
+	int segment_fd;
+	int presence_fd;
+	void *segment;
+	struct hak_ring_end sq; /* the consumer's end */
+	struct hak_ring_end cq; /* the producer's end */
+	struct bell bell;
+	struct region region;
+
+	struct job job;
+	uint64_t last_seq;
+	uint64_t last_work_ns; /* CLOCK_MONOTONIC */
+	bool parked;
+
+	uint64_t since_ns; /* CLOCK_BOOTTIME */
+	uint64_t last_request_ns;
+	uint64_t requests;
+	uint64_t granted;
+	uint64_t returned;
+	uint64_t refused;
+};
+
+/* Takes the connection's pidfd and place in the account, and attaches it. */
+int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
+		uint16_t version);
+
+/* A new connection of the same process replaces the one it had, if any. */
+void session_attach(struct session *session, struct conn *conn);
+/* Its connection is going. */
+void session_hung_up(struct session *session, struct conn *conn);
+
+/* The client broke the rules: hangs up, with the reason in the log and in a last frame. */
+void session_evict(struct session *session, const char *reason);
+/* The process is gone, or wants to be forgotten: hangs up, gives everything back in steps. */
+void session_end(struct session *session, const char *reason);
+/* One step of giving back; true: all is gone, and so is the object. */
+bool session_drain(struct session *session);
+
+/* What no event announces. True: look again at the next tick. */
+bool session_tick(struct session *session);
+/* Asks for the presence of all sessions of a process. */
+void sessions_judge_pid(struct daemon *daemon, pid_t pid);
+
+/* Puts the session among the active ones, or waits for its client. */
+void session_wake(struct session *session);
+void session_sleep(struct session *session);
+/* Its completion ring is full. */
+void session_park(struct session *session);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon dies or stands still: every client goes on, with what it has and with memory of its
+ * own.
+ */
+#include "tests/proc/member.h"
+
+#include <signal.h>
+
+#define MIB    (UINT64_C(1) << 20)
+#define SECOND UINT64_C(1000000000)
+
+static void killed_while_threads_allocate(void **state)
+{
+	struct rig *rig = rig_start(NULL);
+	struct member m = member_new(rig, HAK_INFO_DAEMON);
+	struct member_answer a;
+
+	assert_int_equal(member_do(&m, MEMBER_ALLOC, 100, 40000).result, 100);
+	assert_int_equal(member_do(&m, MEMBER_ALLOC, 1000, 500).result, 1000);
+	a = member_do(&m, MEMBER_THREADS, 4, 0);
+	assert_int_equal(a.info.mode, HAK_INFO_DAEMON);
+	assert_int_equal(member_do(&m, MEMBER_ALLOC, 10, MIB).result, 10);
+	assert_int_equal(kill(rig->pid, SIGKILL), 0);
+	assert_int_equal(rig_wait_exit(rig), -SIGKILL);
+	/* More than can have been there: the process must find it by itself. */
+	a = member_do(&m, MEMBER_ALLOC, 256, MIB);
+	assert_int_equal(a.result, 256);
+	assert_int_equal(a.info.mode, HAK_INFO_EMBEDDED);
+	assert_true(a.ns < 5 * SECOND);
+	assert_int_equal(member_do(&m, MEMBER_VERIFY, 0, 0).result, 1366);
+	assert_true(member_do(&m, MEMBER_JOIN, 0, 0).result > 0);
+	/* What came from the region is still there, and can be given back. */
+	assert_true(member_do(&m, MEMBER_IN_REGION, 0, 0).result >= 1100);
+	(void)member_do(&m, MEMBER_FREE, 0, 0);
+	a = member_do(&m, MEMBER_TRIM, 0, 0);
+	assert_int_equal(a.info.held_bytes, 0);
+	assert_int_equal(a.info.kept_bytes, 0);
+	assert_int_equal(member_do(&m, MEMBER_ALLOC, 100, 40000).result, 100);
+	assert_int_equal(member_do(&m, MEMBER_VERIFY, 0, 0).result, 100);
+	/* A fork then converts what is still the region's, without a daemon to ask. */
+	assert_int_equal(member_do(&m, MEMBER_FORK_CHECKS, 3, 0).result, 3);
+	member_end(&m);
+	rig_free(rig);
+}
+
+static void never_there(void **state)
+{
+	struct rig *rig = rig_new(NULL);
+	struct member m = member_new(rig, 0);
+	struct member_answer a = member_do(&m, MEMBER_ALLOC, 64, MIB);
+
+	assert_int_equal(a.result, 64);
+	assert_int_equal(a.info.mode, HAK_INFO_EMBEDDED);
+	assert_int_equal(a.info.waits, 0);
+	member_end(&m);
+	rig_free(rig);
+}
+
+static void stands_still_and_goes_on(void **state)
+{
+	struct rig *rig = rig_start(NULL);
+	struct member m = member_new(rig, HAK_INFO_DAEMON);
+	struct hak_report_session s;
+	struct member_answer a;
+	uint64_t leases;
+
+	a = member_do(&m, MEMBER_ALLOC, 20, MIB);
+	assert_int_equal(a.result, 20);
+	assert_int_equal(kill(rig->pid, SIGSTOP), 0);
+	a = member_do(&m, MEMBER_ALLOC, 1, 64 * MIB);
+	assert_int_equal(a.result, 1);
+	assert_true(a.ns < 2 * SECOND);
+	/* It does not wait again for each of these. */
+	a = member_do(&m, MEMBER_ALLOC, 20, 5 * MIB);
+	assert_int_equal(a.result, 20);
+	assert_true(a.ns < 2 * SECOND);
+	assert_int_equal(a.info.mode, HAK_INFO_DAEMON); /* not given up yet */
+	leases = a.info.leases;
+	assert_int_equal(kill(rig->pid, SIGCONT), 0);
+
+	/* What was asked for comes late, is taken in, and is on both sides' books. */
+	s = member_await(rig, m.pid, member_has_bytes, a.info.shared_bytes + 64 * MIB);
+	assert_true(s.granted > leases);
+	a = member_do(&m, MEMBER_ALLOC, 1, 48 * MIB);
+	assert_int_equal(a.result, 1);
+	assert_true(a.info.leases > leases);
+	assert_int_equal(member_do(&m, MEMBER_VERIFY, 0, 0).result, 42);
+	(void)member_do(&m, MEMBER_FREE, 0, 0);
+	a = member_do(&m, MEMBER_TRIM, 0, 0);
+	(void)member_await(rig, m.pid, member_has_bytes, a.info.shared_bytes);
+	/* And the daemon serves again. */
+	leases = a.info.leases;
+	a = member_do(&m, MEMBER_ALLOC, 200, MIB);
+	assert_int_equal(a.result, 200);
+	assert_true(a.info.leases > leases);
+	member_end(&m);
+	rig_wait_sessions(rig, 0);
+	rig_stop(rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed_while_threads_allocate),
+		cmocka_unit_test(never_there),
+		cmocka_unit_test(stands_still_and_goes_on),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,9 @@
+#!/bin/bash
+# gcc and g++.
+
+. "$(dirname "$0")/lib.sh"
+
+need gcc g++
+
+LOAD_CC=gcc LOAD_CC1=cc1 LOAD_CXX=g++ LOAD_CC1XX=cc1plus
+. "$HERE/compile.sh"

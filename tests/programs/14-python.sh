@@ -1,0 +1,75 @@
+#!/bin/bash
+# python: its own regression tests. A test that fails here without the library does not count, and
+# every other must end with it as it ended without it.
+
+. "$(dirname "$0")/lib.sh"
+
+LOAD_PYTHON=/usr/bin/python3
+need "$LOAD_PYTHON"
+"$LOAD_PYTHON" -c 'import test.test_dict, test.test_mmap' 2>/dev/null || {
+	missing "python's own test suite"
+	exit 0
+}
+
+regression_tests()
+{
+	"$LOAD_PYTHON" "$HERE/loads/regression.py" "$@"
+}
+
+types()
+{
+	regression_tests test_dict test_list test_set test_bytes test_unicode test_array test_deque \
+		test_gc test_weakref test_memoryview test_itertools test_re test_json test_pickle \
+		test_zlib test_decimal test_ctypes test_mmap
+}
+
+threads()
+{
+	regression_tests test_thread test_threading test_threading_local test_fork1
+}
+
+processes()
+{
+	regression_tests test_os test_posix test_subprocess
+}
+
+# Of the tests of multiprocessing those with processes, without those that measure time.
+by_fork()
+{
+	multiprocessing test_multiprocessing_fork
+}
+
+by_spawn()
+{
+	multiprocessing test_multiprocessing_spawn
+}
+
+multiprocessing()
+{
+	local class match=()
+
+	for class in Process Pool PoolWorkerLifetime PoolWorkerErrors Queue Connection SharedMemory \
+		Heap Value Array SharedCTypes Semaphore Event Lock SubclassingProcess \
+		PicklingConnections ListenerClient Finalize; do
+		match+=(-m "*.WithProcessesTest$class.*")
+	done
+	regression_tests "$1" "${match[@]}"
+}
+
+# Each line of the output is a test and how it ended.
+tests_agree()
+{
+	"$LOAD_PYTHON" "$HERE/loads/regression.py" --compare "$DIR/plain.out" "$DIR/hak.out"
+}
+
+regression()
+{
+	run_both parallel "$1" "$3"
+	finish "regression tests of $2" statuses_are_zero tests_agree
+}
+
+regression 150 "types and modules that allocate much, mmap" types
+regression 150 "threads and fork" threads
+regression 150 "os, posix and subprocess" processes
+regression 150 "multiprocessing by fork" by_fork
+regression 150 "multiprocessing by spawn" by_spawn

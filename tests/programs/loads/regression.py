@@ -1,0 +1,58 @@
+#!/usr/bin/python3
+"""Runs regression tests of python itself, or compares the results of two runs.
+
+    regression.py TEST... [-m PATTERN]...   prints "test.case.method result", sorted
+    regression.py --compare WITHOUT WITH    0 when the second run is as good as the first
+"""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as etree
+
+# A guard against a comparison of next to nothing: how many of the first run must have passed.
+PASSED_AT_LEAST = 0.8
+
+
+def result(case):
+    for kind in ("failure", "error", "skipped"):
+        if case.find(kind) is not None:
+            return "skipped" if kind == "skipped" else "failed"
+    return "passed"
+
+
+def run(arguments):
+    with open("/proc/self/maps", encoding="ascii") as maps, open("evidence.python", "w", encoding="ascii") as out:
+        out.write(maps.read())
+    # Its status tells whether any test failed, which the comparison judges.
+    status = subprocess.run([sys.executable, "-m", "test", "--junit-xml", "results.xml", *arguments],
+                            stdout=sys.stderr, check=False).returncode
+    if status < 0:
+        sys.exit(f"the tests ended by signal {-status}")
+    root = etree.parse("results.xml").getroot()
+    print("\n".join(sorted(f"{case.get('name')} {result(case)}" for case in root.iter("testcase"))))
+
+
+def load(path):
+    with open(path, encoding="utf-8") as lines:
+        return dict(line.rstrip("\n").rsplit(" ", 1) for line in lines)
+
+
+def compare(without, with_library):
+    failed = {name for name, how in without.items() if how == "failed"}
+    passed = sum(how == "passed" for how in without.values())
+    different = sorted(name for name in without.keys() | with_library.keys()
+                       if name not in failed and without.get(name) != with_library.get(name))
+    for name in different[:20]:
+        print(f"#   {name}: without the library {without.get(name)}, with it {with_library.get(name)}")
+    if passed < PASSED_AT_LEAST * len(without) or not passed:
+        print(f"#   only {passed} of {len(without)} tests pass without the library")
+        return 1
+    print(f"# {passed} of {len(without)} tests passed in both, {len(failed)} fail without the library" if not different
+          else f"# {len(different)} of {len(without)} tests ended differently")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--compare":
+        sys.exit(compare(load(sys.argv[2]), load(sys.argv[3])))
+    run(sys.argv[1:])

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration's parser: what it takes, and the exact words for what it does not. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/config.h"
+#include "shared/layout.h"
+#include "tests/unit/unit.h"
+
+#define GIB (UINT64_C(1) << 30)
+
+static unsigned parse(struct config *ret_config, const char *text, char *ret_error)
+{
+	config_init(ret_config, 16 * GIB);
+	return config_parse(ret_config, text, strlen(text), ret_error);
+}
+
+static void defaults_follow_the_machine(void **state)
+{
+	struct config config;
+	char error[CONFIG_ERROR_BYTES];
+
+	assert_int_equal(parse(&config, "", error), 0);
+	assert_string_equal(config.socket, "/run/hakmem/hakmemd.sock");
+	assert_int_equal(config.socket_mode, 0666);
+	assert_int_equal(config.log_level, LOG_AT_INFO);
+	assert_int_equal(config.ring_wait, RING_WAIT_AUTO);
+	assert_int_equal(config.huge_pages, HUGE_PAGES_AUTO);
+	assert_true(config.total_bytes > 14 * GIB && config.total_bytes < 15 * GIB);
+	assert_int_equal(config.total_bytes % HAK_SUPERSLAB_SIZE, 0);
+	assert_int_equal(config.session_bytes, 0);
+	assert_int_equal(config.uid_bytes, 0);
+	assert_int_equal(config.greeting_ms, 5000);
+	config_init(&config, 4096); /* a machine too small to be true */
+	assert_int_equal(config.total_bytes, HAK_SUPERSLAB_SIZE);
+}
+
+static void every_key_is_taken(void **state)
+{
+	struct config config;
+	char error[CONFIG_ERROR_BYTES];
+
+	assert_int_equal(parse(&config,
+			       "; a comment\n"
+			       "[daemon]\n"
+			       "socket=/tmp/s\n"
+			       "socket-mode = 0600\n"
+			       "log-level = debug\n"
+			       "ring-wait = threads\n"
+			       "huge-pages = never\n"
+			       "\n"
+			       "[limits]\n"
+			       "total-bytes = 1 TiB\n"
+			       "session-bytes = 2048 KiB\n"
+			       "uid-bytes = 3GiB\n"
+			       "sessions = 10\n"
+			       "uid-sessions = 1\n"
+			       "greeting-timeout = 2 s", /* no newline at the end */
+			       error),
+			 0);
+	assert_string_equal(config.socket, "/tmp/s");
+	assert_int_equal(config.socket_mode, 0600);
+	assert_int_equal(config.log_level, LOG_AT_DEBUG);
+	assert_int_equal(config.ring_wait, RING_WAIT_THREADS);
+	assert_int_equal(config.huge_pages, HUGE_PAGES_NEVER);
+	assert_int_equal(config.total_bytes, 1024 * GIB);
+	assert_int_equal(config.session_bytes, HAK_SUPERSLAB_SIZE);
+	assert_int_equal(config.uid_bytes, 3 * GIB);
+	assert_int_equal(config.sessions, 10);
+	assert_int_equal(config.uid_sessions, 1);
+	assert_int_equal(config.greeting_ms, 2000);
+}
+
+static void what_is_wrong_is_named_with_its_line(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned line;
+		const char *error;
+	} cases[] = {
+		{ "socket = /x\n", 1, "'socket' stands before the first section" },
+		{ "[demon]\nsocket = /x\n", 2, "unknown section [demon]" },
+		{ "[daemon]\n\n# c\nsokket = /x\n", 4, "unknown key 'sokket' in [daemon]" },
+		{ "[daemon]\nsessions = 3\n", 2, "unknown key 'sessions' in [daemon]" },
+		{ "[daemon]\nnonsense\n", 2, "neither [section], key = value nor a comment" },
+		{ "[daemon\n", 1, "neither [section], key = value nor a comment" },
+		{ "[daemon]\njunk\nsokket = 1\n", 2,
+		  "neither [section], key = value nor a comment" },
+		{ "[daemon]\nsokket = 1\njunk\n", 2, "unknown key 'sokket' in [daemon]" },
+		{ "[daemon]\nlog-level = info\nlog-level = info\n", 3, "log-level: given twice" },
+		{ "[daemon]\nsocket = relative\n", 2,
+		  "socket: not an absolute path of at most 107 characters" },
+		{ "[daemon]\nsocket =\n", 2,
+		  "socket: not an absolute path of at most 107 characters" },
+		{ "[daemon]\nsocket-mode = 668\n", 2,
+		  "socket-mode: '668' is not an octal file mode" },
+		{ "[daemon]\nsocket-mode = 1777\n", 2, "socket-mode: out of range: 0 to 0777" },
+		{ "[daemon]\nlog-level = loud\n", 2,
+		  "log-level: 'loud' is none of: error, warning, info, debug" },
+		{ "[daemon]\nring-wait =\n", 2,
+		  "ring-wait: '' is none of: auto, io_uring, threads" },
+		{ "[limits]\ntotal-bytes = 5\n", 2,
+		  "total-bytes: '5' has no unit (KiB, MiB, GiB, TiB)" },
+		{ "[limits]\ntotal-bytes = GiB\n", 2,
+		  "total-bytes: 'GiB' is not a number with a unit (KiB, MiB, GiB, TiB)" },
+		{ "[limits]\ntotal-bytes = -1 GiB\n", 2,
+		  "total-bytes: '-1 GiB' is not a number with a unit (KiB, MiB, GiB, TiB)" },
+		{ "[limits]\ntotal-bytes = 5 GB\n", 2,
+		  "total-bytes: unknown unit 'GB' (KiB, MiB, GiB, TiB)" },
+		{ "[limits]\ntotal-bytes = 1.5 GiB\n", 2,
+		  "total-bytes: unknown unit '.5 GiB' (KiB, MiB, GiB, TiB)" },
+		{ "[limits]\ntotal-bytes = 1 MiB\n", 2,
+		  "total-bytes: out of range: 2 MiB to 16 TiB" },
+		{ "[limits]\ntotal-bytes = 17 TiB\n", 2,
+		  "total-bytes: out of range: 2 MiB to 16 TiB" },
+		{ "[limits]\ntotal-bytes = 18446744073709551615 TiB\n", 2,
+		  "total-bytes: out of range: 2 MiB to 16 TiB" },
+		{ "[limits]\ntotal-bytes = 99999999999999999999 KiB\n", 2,
+		  "total-bytes: out of range: 2 MiB to 16 TiB" },
+		{ "[limits]\nsession-bytes = 513 GiB\n", 2,
+		  "session-bytes: out of range: 2 MiB to 512 GiB" },
+		{ "[limits]\nsessions = 0\n", 2, "sessions: out of range: 1 to 100000" },
+		{ "[limits]\nsessions = many\n", 2, "sessions: 'many' is not a number" },
+		{ "[limits]\nsessions = 12x\n", 2, "sessions: '12x' is not a number" },
+		{ "[limits]\nsessions = 99999999999999999999\n", 2,
+		  "sessions: out of range: 1 to 100000" },
+		{ "[limits]\ngreeting-timeout = 5\n", 2,
+		  "greeting-timeout: '5' has no unit (ms, s)" },
+		{ "[limits]\ngreeting-timeout = 5 min\n", 2,
+		  "greeting-timeout: unknown unit 'min' (ms, s)" },
+		{ "[limits]\ngreeting-timeout = 61 s\n", 2,
+		  "greeting-timeout: out of range: 10 ms to 60 s" },
+	};
+	struct config config;
+	char error[CONFIG_ERROR_BYTES];
+
+	for (size_t i = 0; i < hak_array_size(cases); i++) {
+		unsigned line = parse(&config, cases[i].text, error);
+
+		if (line != cases[i].line)
+			fail_msg("case %zu: line %u, '%s'", i, line, line ? error : "");
+		assert_string_equal(error, cases[i].error);
+	}
+}
+
+static void long_lines_and_nul_bytes_are_wrong(void **state)
+{
+	struct config config;
+	char text[600] = "[daemon]\n# ", error[CONFIG_ERROR_BYTES];
+	size_t n = strlen(text);
+
+	memset(text + n, 'x', 500);
+	assert_int_equal(parse(&config, text, error), 2);
+	assert_non_null(strstr(error, "a line of more than "));
+	config_init(&config, GIB);
+	assert_int_equal(config_parse(&config, "[daemon]\n#\0\n", 12, error), 2);
+	assert_string_equal(error, "a NUL byte");
+}
+
+static void socket_paths_fit_into_an_address(void **state)
+{
+	struct config config;
+	char path[200];
+
+	config_init(&config, GIB);
+	memset(path, 'a', sizeof(path));
+	path[0] = '/';
+	path[107] = 0;
+	assert_int_equal(config_set_socket(&config, path), 0);
+	assert_string_equal(config.socket, path);
+	path[107] = 'a';
+	path[108] = 0;
+	assert_int_equal(config_set_socket(&config, path), -EINVAL);
+	assert_int_equal(config_set_socket(&config, "/dir/"), -EINVAL);
+	assert_int_equal(config_set_socket(&config, ""), -EINVAL);
+	assert_int_equal(strlen(config.socket), 107);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_follow_the_machine),
+		cmocka_unit_test(every_key_is_taken),
+		cmocka_unit_test(what_is_wrong_is_named_with_its_line),
+		cmocka_unit_test(long_lines_and_nul_bytes_are_wrong),
+		cmocka_unit_test(socket_paths_fit_into_an_address),
+	};
+
+	unit_watchdog();
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}

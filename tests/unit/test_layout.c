@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The numbers of shared/ a second time, written by hand. Daemon and client of different builds meet
+ * in these bytes: whoever moves one must notice it twice. New layout: new version, new numbers.
+ */
+#include "tests/unit/unit.h"
+
+#include "shared/layout.h"
+#include "shared/report.h"
+#include "shared/ring.h"
+#include "shared/wire.h"
+
+struct number {
+	const char *name;
+	uint64_t is, must;
+};
+
+#define CONSTANT(name, must)      \
+	{                         \
+#name, name, must \
+	}
+#define SIZE(type, must)                                   \
+	{                                                  \
+		"sizeof " #type, sizeof(struct type), must \
+	}
+#define FIELD(type, field, at)                                     \
+	{                                                          \
+#type "." #field, offsetof(struct type, field), at \
+	}
+#define WIDTH(type, field, width)                                                    \
+	{                                                                            \
+		"sizeof " #type "." #field, sizeof(((struct type *)0)->field), width \
+	}
+
+static const struct number constants[] = {
+	CONSTANT(HAK_LAYOUT_VERSION, 1),
+	CONSTANT(HAK_LINE, 64),
+	CONSTANT(HAK_SLAB_SHIFT, 16),
+	CONSTANT(HAK_SLAB_SIZE, 65536),
+	CONSTANT(HAK_SUPERSLAB_SHIFT, 21),
+	CONSTANT(HAK_SUPERSLAB_SIZE, 2097152),
+	CONSTANT(HAK_SLABS_PER_SUPERSLAB, 32),
+	CONSTANT(HAK_NO_SUPERSLAB, 4294967295),
+	CONSTANT(HAK_REGION_SUPERSLABS, 262144),
+	CONSTANT(HAK_SEGMENT_SIZE, 24576),
+	CONSTANT(HAK_SEGMENT_SQ_OFF, 4096),
+	CONSTANT(HAK_SEGMENT_CQ_OFF, 8192),
+	CONSTANT(HAK_SEGMENT_SQES_OFF, 12288),
+	CONSTANT(HAK_SEGMENT_CQES_OFF, 16384),
+	CONSTANT(HAK_SQ_ENTRIES, 64),
+	CONSTANT(HAK_CQ_ENTRIES, 128),
+	CONSTANT(HAK_OP_NOP, 1),
+	CONSTANT(HAK_OP_LEASE, 2),
+	CONSTANT(HAK_OP_RETURN, 3),
+	CONSTANT(HAK_OP_FREEZE, 4),
+	CONSTANT(HAK_NODE_ANY, 4294967295),
+	CONSTANT(HAK_LEASE_MAX, 131072),
+	CONSTANT(HAK_WIRE_MAGIC, 0x4d4b4148),
+	CONSTANT(HAK_WIRE_VERSION_MIN, 1),
+	CONSTANT(HAK_WIRE_VERSION_MAX, 1),
+	CONSTANT(HAK_WIRE_SIZE, 64),
+	CONSTANT(HAK_WIRE_TEXT, 48),
+	CONSTANT(HAK_WIRE_FDS_MAX, 4),
+	CONSTANT(HAK_WIRE_HELLO, 1),
+	CONSTANT(HAK_WIRE_WELCOME, 2),
+	CONSTANT(HAK_WIRE_REFUSED, 3),
+	CONSTANT(HAK_WIRE_BYE, 4),
+	CONSTANT(HAK_WIRE_QUERY, 5),
+	CONSTANT(HAK_WIRE_REPORT, 6),
+	CONSTANT(HAK_QUERY_STATUS, 1),
+	CONSTANT(HAK_QUERY_SESSIONS, 2),
+	CONSTANT(HAK_HELLO_RESUME, 1),
+	CONSTANT(HAK_SESSION_ATTACHED, 1),
+	CONSTANT(HAK_SESSION_DETACHED, 2),
+};
+
+static const struct number segment[] = {
+	SIZE(hak_segment_head, 64),
+	FIELD(hak_segment_head, magic, 0),
+	FIELD(hak_segment_head, layout_version, 8),
+	FIELD(hak_segment_head, segment_size, 12),
+	FIELD(hak_segment_head, sq_entries, 16),
+	FIELD(hak_segment_head, cq_entries, 20),
+	FIELD(hak_segment_head, region_superslabs, 24),
+	FIELD(hak_segment_head, node_count, 28),
+	FIELD(hak_segment_head, session_id, 32),
+	FIELD(hak_segment_head, epoch, 40),
+	FIELD(hak_segment_head, reserved, 48),
+	SIZE(hak_ring, 192),
+	FIELD(hak_ring, head, 0),
+	FIELD(hak_ring, tail, 64),
+	FIELD(hak_ring, sleeper, 128),
+	WIDTH(hak_ring, head, 4),
+	WIDTH(hak_ring, tail, 4),
+	WIDTH(hak_ring, sleeper, 4),
+	SIZE(hak_sqe, 64),
+	FIELD(hak_sqe, op, 0),
+	FIELD(hak_sqe, flags, 4),
+	FIELD(hak_sqe, seq, 8),
+	FIELD(hak_sqe, first, 16),
+	FIELD(hak_sqe, count, 20),
+	FIELD(hak_sqe, node, 24),
+	FIELD(hak_sqe, reserved0, 28),
+	FIELD(hak_sqe, reserved, 32),
+	SIZE(hak_cqe, 64),
+	FIELD(hak_cqe, op, 0),
+	FIELD(hak_cqe, result, 4),
+	FIELD(hak_cqe, seq, 8),
+	FIELD(hak_cqe, first, 16),
+	FIELD(hak_cqe, count, 20),
+	FIELD(hak_cqe, node, 24),
+	FIELD(hak_cqe, flags, 28),
+	FIELD(hak_cqe, reserved, 32),
+};
+
+static const struct number frames[] = {
+	SIZE(hak_wire_frame, 64),
+	FIELD(hak_wire_frame, magic, 0),
+	FIELD(hak_wire_frame, type, 4),
+	FIELD(hak_wire_frame, reserved, 6),
+	FIELD(hak_wire_frame, bytes, 8),
+	FIELD(hak_wire_frame, hello, 8),
+	SIZE(hak_wire_hello, 56),
+	FIELD(hak_wire_hello, version_min, 0),
+	FIELD(hak_wire_hello, version_max, 2),
+	FIELD(hak_wire_hello, layout_version, 4),
+	FIELD(hak_wire_hello, flags, 8),
+	FIELD(hak_wire_hello, reserved0, 12),
+	FIELD(hak_wire_hello, session_id, 16),
+	FIELD(hak_wire_hello, comm, 24),
+	FIELD(hak_wire_hello, reserved, 40),
+	SIZE(hak_wire_welcome, 56),
+	FIELD(hak_wire_welcome, version, 0),
+	FIELD(hak_wire_welcome, reserved0, 2),
+	FIELD(hak_wire_welcome, region_superslabs, 4),
+	FIELD(hak_wire_welcome, session_id, 8),
+	FIELD(hak_wire_welcome, epoch, 16),
+	FIELD(hak_wire_welcome, reserved, 24),
+	SIZE(hak_wire_refused, 56),
+	FIELD(hak_wire_refused, code, 0),
+	FIELD(hak_wire_refused, reserved0, 4),
+	FIELD(hak_wire_refused, text, 8),
+	WIDTH(hak_wire_refused, text, 48),
+	SIZE(hak_wire_query_body, 56),
+	FIELD(hak_wire_query_body, what, 0),
+	FIELD(hak_wire_query_body, reserved0, 4),
+	FIELD(hak_wire_query_body, reserved, 8),
+	SIZE(hak_wire_report, 56),
+	FIELD(hak_wire_report, what, 0),
+	FIELD(hak_wire_report, record_size, 4),
+	FIELD(hak_wire_report, count, 8),
+	FIELD(hak_wire_report, reserved, 16),
+};
+
+static const struct number records[] = {
+	SIZE(hak_report_status, 160),
+	FIELD(hak_report_status, version, 0),
+	FIELD(hak_report_status, pid, 16),
+	FIELD(hak_report_status, epoch, 24),
+	FIELD(hak_report_status, started_ns, 32),
+	FIELD(hak_report_status, now_ns, 40),
+	FIELD(hak_report_status, sessions, 48),
+	FIELD(hak_report_status, sessions_total, 56),
+	FIELD(hak_report_status, leased_bytes, 64),
+	FIELD(hak_report_status, frozen_bytes, 72),
+	FIELD(hak_report_status, huge_bytes, 80),
+	FIELD(hak_report_status, requests_total, 88),
+	FIELD(hak_report_status, leases_total, 96),
+	FIELD(hak_report_status, returns_total, 104),
+	FIELD(hak_report_status, reclaimed_total, 112),
+	FIELD(hak_report_status, refused_total, 120),
+	FIELD(hak_report_status, evicted_total, 128),
+	FIELD(hak_report_status, limit_bytes, 136),
+	FIELD(hak_report_status, nodes, 144),
+	FIELD(hak_report_status, io_uring_futex, 148),
+	FIELD(hak_report_status, open_fds, 152),
+	SIZE(hak_report_session, 120),
+	FIELD(hak_report_session, id, 0),
+	FIELD(hak_report_session, pid, 8),
+	FIELD(hak_report_session, uid, 12),
+	FIELD(hak_report_session, gid, 16),
+	FIELD(hak_report_session, state, 20),
+	FIELD(hak_report_session, comm, 24),
+	FIELD(hak_report_session, since_ns, 40),
+	FIELD(hak_report_session, superslabs, 48),
+	FIELD(hak_report_session, frozen, 56),
+	FIELD(hak_report_session, huge, 64),
+	FIELD(hak_report_session, bytes, 72),
+	FIELD(hak_report_session, requests, 80),
+	FIELD(hak_report_session, granted, 88),
+	FIELD(hak_report_session, returned, 96),
+	FIELD(hak_report_session, refused, 104),
+	FIELD(hak_report_session, last_request_ns, 112),
+};
+
+static void numbers_hold(const struct number *table, size_t n)
+{
+	unsigned moved = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (table[i].is == table[i].must)
+			continue;
+		print_error("%s is %llu, was %llu\n", table[i].name,
+			    (unsigned long long)table[i].is, (unsigned long long)table[i].must);
+		moved++;
+	}
+	assert_int_equal(moved, 0);
+}
+
+static void constants_hold(void **state)
+{
+	(void)state;
+	numbers_hold(constants, hak_array_size(constants));
+	assert_string_equal(HAK_DEFAULT_SOCKET, "/run/hakmem/hakmemd.sock");
+}
+
+static void session_segment_holds(void **state)
+{
+	(void)state;
+	numbers_hold(segment, hak_array_size(segment));
+}
+
+static void frames_hold(void **state)
+{
+	(void)state;
+	numbers_hold(frames, hak_array_size(frames));
+}
+
+static void report_records_hold(void **state)
+{
+	(void)state;
+	numbers_hold(records, hak_array_size(records));
+}
+
+/* The magics as bytes in memory: what a hex dump of a segment or a packet shows. */
+static void magics_read_as_text(void **state)
+{
+	uint64_t head = HAK_SEGMENT_MAGIC;
+	uint32_t frame = HAK_WIRE_MAGIC;
+
+	(void)state;
+	assert_memory_equal(&head, "HAKSEG1", 8);
+	assert_memory_equal(&frame, "HAKM", 4);
+}
+
+static struct hak_segment_head good_head(void)
+{
+	return (struct hak_segment_head){
+		.magic = HAK_SEGMENT_MAGIC,
+		.layout_version = 1,
+		.segment_size = 0x6000,
+		.sq_entries = 64,
+		.cq_entries = 128,
+		.region_superslabs = 262144,
+		.node_count = 1,
+	};
+}
+
+static void segment_head_is_checked_field_by_field(void **state)
+{
+	struct hak_segment_head head = good_head();
+
+	(void)state;
+	assert_true(hak_segment_head_ok(&head));
+	head.region_superslabs = 1; /* a smaller region is fine */
+	assert_true(hak_segment_head_ok(&head));
+	head.region_superslabs = 262145;
+	assert_false(hak_segment_head_ok(&head));
+
+	/* The first five fields must be exact: any single flipped bit of them refuses the segment. */
+	for (size_t bit = 0; bit < offsetof(struct hak_segment_head, region_superslabs) * 8;
+	     bit++) {
+		head = good_head();
+		((uint8_t *)&head)[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+		assert_false(hak_segment_head_ok(&head));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(constants_hold),
+		cmocka_unit_test(session_segment_holds),
+		cmocka_unit_test(frames_hold),
+		cmocka_unit_test(report_records_hold),
+		cmocka_unit_test(magics_read_as_text),
+		cmocka_unit_test(segment_head_is_checked_field_by_field),
+	};
+
+	return cmocka_run_group_tests_name("layout", tests, NULL, NULL);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query.h - asks a daemon one question: QUERY out, REPORT and a file of records back.
+ *
+ * Whoever listens at the path may be no daemon of ours: every frame is decoded, every number checked,
+ * and the file is read, not mapped, so that it may shrink under us.
+ */
+#pragma once
+
+#include "shared/wire.h"
+
+#define QUERY_TIMEOUT_MS 5000
+
+struct query {
+	void *records; /* `count` of the size that was asked for; missing fields are 0 */
+	uint64_t count;
+	char error[192]; /* on failure: why, in words */
+};
+#define QUERY_NULL \
+	{          \
+		0  \
+	}
+
+/* 0, or -1 and query->error. query_deinit() in either case. */
+int query_run(struct query *query, const char *path, enum hak_wire_query what, size_t record_size);
+void query_deinit(struct query *query);

@@ -2,8 +2,8 @@
 /*
  * bell.h - waiting for a client's next request: until the tail of its submission ring changes.
  *
- * Two ways, chosen at start: a futex wait inside io_uring (Linux 6.7), or threads that each wait for
- * up to a hundred rings by futex_waitv() (5.16) and tell the loop through an eventfd. To the owner
+ * Two ways, chosen at start: a futex wait inside io_uring (Linux 6.7), or threads that each wait
+ * for up to 127 rings by futex_waitv() (5.16) and tell the loop through an eventfd. To the owner
  * they look alike, and like any other operation of the loop: from bell_arm() until the function was
  * called the bell is in flight, its word must stay mapped; cancelling is a request.
  */

@@ -7,8 +7,8 @@
  *	           | bad frame, BYE, hang-up, deadline                 ^              nothing is in
  *	           +---------------------------------------------------+              flight
  *
- * A QUERY is answered in any state and starts the deadline anew. A connection is the session's voice,
- * not its life: a process that closes all descriptors keeps its session (see session.h).
+ * A QUERY is answered in any state and starts the deadline anew. A connection is the session's
+ * voice, not its life: a process that closes all descriptors keeps its session (see session.h).
  */
 #pragma once
 

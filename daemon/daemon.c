@@ -153,11 +153,11 @@ static int start_loop(struct daemon *daemon)
 	int r = loop_new(&daemon->loop);
 
 	if (r == -EPERM || r == -ENOSYS)
-		log_plain(
-			"io_uring is not permitted here (%s): set sysctl kernel.io_uring_disabled=0, "
-			"or let the container's system call filter pass io_uring_setup, "
-			"io_uring_enter and io_uring_register",
-			os_text(r));
+		log_plain("io_uring is not permitted here (%s): set sysctl "
+			  "kernel.io_uring_disabled=0, "
+			  "or let the container's system call filter pass io_uring_setup, "
+			  "io_uring_enter and io_uring_register",
+			  os_text(r));
 	else if (r < 0)
 		log_plain("cannot set up io_uring: %s", os_text(r));
 	if (r < 0)

@@ -36,7 +36,7 @@ static struct session *resumable(const struct conn *conn, uint64_t id)
 
 		if (session->id != id)
 			continue;
-		/* A number is only a name while its bearer lives: then it can be no other process. */
+		/* While its bearer lives, a number can belong to no other process. */
 		if (conn->peer.pid > 0 && session->peer.pid == conn->peer.pid &&
 		    session->peer.uid == conn->peer.uid && !os_pidfd_dead(session->pidfd) &&
 		    (session->state == SESSION_ATTACHED || session->state == SESSION_DETACHED))

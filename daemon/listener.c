@@ -80,8 +80,8 @@ static void refuse_second(const char *path, const char *who)
 }
 
 /*
- * Takes PATH.lock. The name may have been removed by a daemon that was just leaving when we got hold
- * of it, so it is looked up again with the lock held.
+ * Takes PATH.lock. The name may have been removed by a daemon that was just leaving when we got
+ * hold of it, so it is looked up again with the lock held.
  */
 static int take_lock(struct listener *listener)
 {

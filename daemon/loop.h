@@ -2,7 +2,7 @@
 /*
  * loop.h - the event loop, and the only door to io_uring.
  *
- * An operation (struct loop_op) is embedded in its owner; its address is what the kernel hands back.
+ * An operation (struct loop_op) is embedded in its owner; the kernel hands back its address.
  * From loop_poll() and its siblings until its function was called with `more` false it is in
  * flight: the owner may not die, memory that it names (a futex word) may not go away. Cancelling is
  * a request: the function is still called, with -ECANCELED or whatever came first.

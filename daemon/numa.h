@@ -12,8 +12,9 @@
 struct numa {
 	uint32_t parts; /* nodes that have memory; 1 where there is no NUMA */
 	uint32_t node[HAK_PARTS_MAX];
-	uint8_t order[HAK_PARTS_MAX][HAK_PARTS_MAX]; /* parts by distance from a part, itself first */
-	bool binds;                                  /* mbind() is worth calling and allowed */
+	/* Parts by distance from a part, itself first. */
+	uint8_t order[HAK_PARTS_MAX][HAK_PARTS_MAX];
+	bool binds; /* mbind() is worth calling and allowed */
 };
 
 void numa_init(struct numa *numa);

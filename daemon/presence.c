@@ -14,8 +14,8 @@ int presence_new(int *ret_fd)
 
 enum presence presence_test(int fd)
 {
-	/* With a page in the file the kernel would wait up to 150 ms for whoever pins it, and a client
-	 * could make us wait: then don't ask. */
+	/* With a page in the file the kernel would wait up to 150 ms for whoever pins it, and a
+	 * client could make us wait: then don't ask. */
 	if (os_file_bytes(fd))
 		return PRESENCE_SPOILT;
 	switch (hak_sys_add_seals(fd, F_SEAL_WRITE)) {

@@ -2,8 +2,8 @@
 /*
  * presence.h - is the memory of a process that no longer holds a socket still there?
  *
- * A client maps a page of its presence file writable and never touches it. While that mapping lives,
- * the kernel refuses to seal the file against writing. That tells a process that closed its
+ * A client maps a page of its presence file writable and never touches it. While that mapping
+ * lives, the kernel refuses to seal the file against writing. That tells a process that closed its
  * descriptors (mapping there) from one that called exec (gone).
  */
 #pragma once

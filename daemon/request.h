@@ -4,8 +4,8 @@
  *
  * An entry is copied out of the ring once and validated on the copy; whatever is wrong with it ends
  * the session (session_evict), never the daemon. A request is answered before the next is taken.
- * LEASE and RETURN are jobs: they advance in steps within the session's budget of the turn, so that a
- * big one does not keep the others waiting.
+ * LEASE and RETURN are jobs: they advance in steps within the session's budget of the turn, so that
+ * a big one does not keep the others waiting.
  *
  *	LEASE   charge, take a run near the node, build up to LIMIT_LEASE_HEAD superslabs, answer;
  *	        the rest of a larger one is built later, in daemon.growing

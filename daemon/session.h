@@ -2,12 +2,12 @@
 /*
  * session.h - one client process: its memory, its rings, and whether it still lives.
  *
- *	HELLO               socket closed, memory there           pidfd, memory gone, BYE
- *	-----> ATTACHED <---------------------------> DETACHED --------------------------> DRAINING
- *	          |         RESUME by the same process    |                                  ^   |
- *	          +------------------+--------------------+                                  |   |
- *	                             | a violation of the protocol                           |   v
- *	                             +--------------------------> EVICTED -------------------+  freed
+ *	HELLO             socket closed, memory there         pidfd, memory gone, BYE
+ *	-----> ATTACHED <-------------------------> DETACHED -----------------------> DRAINING
+ *	          |       RESUME by the same process    |                               ^   |
+ *	          +------------------+------------------+                               |   |
+ *	                             | a violation of the protocol                      |   v
+ *	                             +------------------------> EVICTED ----------------+  freed
  *
  *	ATTACHED, DETACHED  its ring is served
  *	EVICTED             not served any more; what it has stays its own, and charged, until the

@@ -18,11 +18,11 @@ struct arena {
 	pthread_mutex_t lock; /* guards the rest, but for what init sets */
 	char *memory, *base;
 	uint32_t n_slabs;
-	uint32_t limit;	 /* slabs that may be out: lowered by tests */
-	bool no_meta;	 /* meta() fails */
-	uint32_t taken;	 /* slabs out */
-	uint32_t metas;	 /* calls of meta() that worked */
-	uint64_t takes;	 /* calls of take(), failed ones included */
+	uint32_t limit; /* slabs that may be out: lowered by tests */
+	bool no_meta;   /* meta() fails */
+	uint32_t taken; /* slabs out */
+	uint32_t metas; /* calls of meta() that worked */
+	uint64_t takes; /* calls of take(), failed ones included */
 	bool is_taken[ARENA_MAX_SLABS];
 };
 

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define must(x)                                                                            \
-	do {                                                                               \
-		if (!(x)) {                                                                \
+#define must(x)                                                                                \
+	do {                                                                                   \
+		if (!(x)) {                                                                    \
 			(void)fprintf(stderr, "%s:%d: %s is false\n", __FILE__, __LINE__, #x); \
-			_Exit(99);                                                         \
-		}                                                                          \
+			_Exit(99);                                                             \
+		}                                                                              \
 	} while (0)

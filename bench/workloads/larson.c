@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 		table[i] = work_malloc(work_between(&seed, work.min, work.max));
 	for (; per_thread; per_thread -= share, generation++) {
 		share = per_thread < GENERATION ? per_thread : GENERATION;
-		work_threads(&work, load);
+		work_spawn(&work, load);
 	}
 	work_stop(&work);
 	for (size_t i = 0; i < n; i++)

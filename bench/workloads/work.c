@@ -102,6 +102,16 @@ struct started {
 	pthread_t id;
 };
 
+static struct work_thread thread_of(struct work *work, unsigned i)
+{
+	return (struct work_thread){
+		.work = work,
+		.index = i,
+		.seed = (work->seed ^ (i * UINT64_C(0x9e3779b97f4a7c15))) | 1,
+		.ops = work->ops / work->threads + (i < work->ops % work->threads),
+	};
+}
+
 static void *thread_main(void *arg)
 {
 	struct started *s = arg;
@@ -110,31 +120,30 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-void work_threads(struct work *work, void (*fn)(struct work_thread *))
+void work_spawn(struct work *work, void (*fn)(struct work_thread *))
 {
 	unsigned n = work->threads;
 	struct started *all = work_table(n, sizeof(*all));
 
 	for (unsigned i = 0; i < n; i++) {
 		all[i].fn = fn;
-		all[i].thread = (struct work_thread){
-			.work = work,
-			.index = i,
-			.seed = (work->seed ^ ((uint64_t)i * UINT64_C(0x9e3779b97f4a7c15))) | 1,
-			.ops = work->ops / n + (i < work->ops % n),
-		};
-	}
-	if (n == 1) {
-		fn(&all[0].thread);
-		return;
-	}
-	for (unsigned i = 0; i < n; i++) {
+		all[i].thread = thread_of(work, i);
 		if (pthread_create(&all[i].id, NULL, thread_main, &all[i]))
 			work_die("cannot start a thread");
 	}
 	for (unsigned i = 0; i < n; i++)
 		(void)pthread_join(all[i].id, NULL);
 	(void)munmap(all, n * sizeof(*all));
+}
+
+void work_threads(struct work *work, void (*fn)(struct work_thread *))
+{
+	struct work_thread only = thread_of(work, 0);
+
+	if (work->threads > 1)
+		work_spawn(work, fn);
+	else
+		fn(&only);
 }
 
 void *work_table(size_t n, size_t size)

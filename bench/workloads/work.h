@@ -89,10 +89,14 @@ void work_extra(struct work *work, const char *name, double value);
 /* Prints the line. Returns the exit status of the program. */
 int work_report(struct work *work);
 
-/* Runs fn in work->threads threads, or in this one if there is one thread only, to their end. */
+/*
+ * Runs fn in work->threads threads to their end. If that is one, work_threads() runs it in this
+ * thread: allocators and libc save their atomics in a process that never had a second.
+ */
 void work_threads(struct work *work, void (*fn)(struct work_thread *));
+void work_spawn(struct work *work, void (*fn)(struct work_thread *));
 
-/* Zeroed, touched memory of our own; never given back. */
+/* Zeroed, touched memory of our own, by mmap. */
 void *work_table(size_t n, size_t size);
 
 _Noreturn void work_die(const char *what);

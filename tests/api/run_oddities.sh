@@ -62,8 +62,9 @@ good_under()
 	local limit=$1 name=$2
 
 	shift 2
+	# Where libc serves, its arenas reserve 128 MiB of address space for each new thread.
 	# shellcheck disable=SC2086 # the option and its value are two words
-	(ulimit $limit && preloaded "$@")
+	(ulimit $limit && export MALLOC_ARENA_MAX=1 && preloaded "$@")
 	verdict "$name" $?
 }
 

@@ -10,9 +10,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libclient/heap.h"
 #include "shared/sys.h"
 #include "tests/must.h"
 
@@ -50,16 +52,19 @@ static void write_block(struct block *b, unsigned salt)
 	memset(b->p, b->value, b->size);
 }
 
-static int64_t alloc_blocks(uint64_t n, size_t size, int64_t *ret_error)
+static int64_t alloc_blocks(uint64_t n, size_t size, struct member_answer *ret)
 {
 	int64_t got = 0;
+	uint64_t begin;
 
 	for (; n && n_blocks < MAX_BLOCKS; n--, got++) {
 		struct block *b = &blocks[n_blocks];
 
 		errno = 0;
+		begin = hak_sys_now_ns();
 		b->p = hak_malloc(size);
-		*ret_error = errno;
+		ret->ns += hak_sys_now_ns() - begin;
+		ret->error = errno;
 		if (!b->p)
 			break;
 		b->size = size;
@@ -101,6 +106,14 @@ static int64_t count_in_region(void)
 	}
 	(void)fclose(maps);
 	return n;
+}
+
+static int64_t file_bytes(void)
+{
+	struct stat st;
+
+	must(!fstat(hak_heap.session.region_fd, &st));
+	return st.st_blocks * 512;
 }
 
 /* A working set of its own that drifts; everything is verified before it is freed. */
@@ -155,7 +168,7 @@ static void __attribute__((noreturn)) be_checked_child(void)
 	must(verify_all() == n_blocks);
 	refill_all(77);
 	must(verify_all() == n_blocks);
-	for (size_t size = 1; size < (size_t)3 << 20; size = size * 3 + 1) {
+	for (size_t size = 1; size < (size_t)1 << 20; size = size * 4 + 1) {
 		p = hak_calloc(1, size);
 		must(p && !p[0] && !p[size - 1]);
 		memset(p, 1, size);
@@ -207,7 +220,7 @@ static void obey(const struct order *o, struct member_answer *ret)
 {
 	switch ((enum member_op)o->op) {
 	case MEMBER_ALLOC:
-		ret->result = alloc_blocks(o->n, o->size, &ret->error);
+		ret->result = alloc_blocks(o->n, o->size, ret);
 		break;
 	case MEMBER_FREE:
 		while (n_blocks)
@@ -224,6 +237,9 @@ static void obey(const struct order *o, struct member_answer *ret)
 		break;
 	case MEMBER_TRIM:
 		ret->result = (int64_t)hak_trim();
+		break;
+	case MEMBER_FILE_BYTES:
+		ret->result = file_bytes();
 		break;
 	case MEMBER_INFO:
 		break;
@@ -255,14 +271,12 @@ static void __attribute__((noreturn)) serve(const char *socket, unsigned mode)
 					     .mode = mode };
 	struct member_answer answer;
 	struct order order;
-	uint64_t begin;
 
 	must(!hak_init(&options));
 	while (recv(0, &order, sizeof(order), 0) == sizeof(order)) {
 		answer = (struct member_answer){ .info.size = sizeof(answer.info) };
-		begin = hak_sys_now_ns();
 		obey(&order, &answer);
-		answer.ns = hak_sys_now_ns() - begin;
+		answer.timeouts = hak_heap.stats.timeouts;
 		must(!hak_info_get(&answer.info));
 		must(send(0, &answer, sizeof(answer), 0) == sizeof(answer));
 	}
@@ -305,6 +319,33 @@ struct member_answer member_do(const struct member *m, enum member_op op, uint64
 	if (recv(m->sock, &answer, sizeof(answer), 0) != sizeof(answer))
 		fail_msg("member %d died in order %d", (int)m->pid, op);
 	return answer;
+}
+
+struct member member_up(struct rig *rig, unsigned mode)
+{
+	uint64_t until = hak_sys_now_ns() + RIG_DEADLINE_MS * UINT64_C(1000000);
+
+	for (;;) {
+		struct member m = member_new(rig, mode);
+
+		assert_int_equal(member_do(&m, MEMBER_ALLOC, 1, 16).result, 1);
+		if (member_do(&m, MEMBER_IN_REGION, 0, 0).result == 1) {
+			(void)member_do(&m, MEMBER_FREE, 0, 0);
+			return m;
+		}
+		member_end(&m);
+		if (hak_sys_now_ns() > until)
+			fail_msg("no session comes up");
+	}
+}
+
+void member_expect_in_region(const struct member *m, int64_t n)
+{
+	struct member_answer a = member_do(m, MEMBER_IN_REGION, 0, 0);
+
+	assert_true(a.result <= n);
+	if (!a.timeouts)
+		assert_int_equal(a.result, n);
 }
 
 void member_end(struct member *m)
@@ -356,6 +397,11 @@ bool member_any(const struct hak_report_session *s, uint64_t arg)
 bool member_has_bytes(const struct hak_report_session *s, uint64_t bytes)
 {
 	return s->bytes == bytes;
+}
+
+bool member_has_more(const struct hak_report_session *s, uint64_t bytes)
+{
+	return s->bytes >= bytes;
 }
 
 bool member_has_frozen(const struct hak_report_session *s, uint64_t at_least)

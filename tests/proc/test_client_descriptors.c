@@ -11,7 +11,7 @@
 static void all_closed_then_much_allocated_then_forked(void **state)
 {
 	struct rig *rig = *state;
-	struct member m = member_new(rig, HAK_INFO_DAEMON);
+	struct member m = member_up(rig, HAK_INFO_DAEMON);
 	struct hak_report_session s;
 	struct member_answer a;
 	uint64_t session;
@@ -25,7 +25,7 @@ static void all_closed_then_much_allocated_then_forked(void **state)
 	/* The same session, resumed, and the same memory. */
 	assert_int_equal(a.info.mode, HAK_INFO_DAEMON);
 	assert_int_equal(a.info.session, session);
-	assert_int_equal(member_do(&m, MEMBER_IN_REGION, 0, 0).result, 356);
+	member_expect_in_region(&m, 356);
 	s = member_await(rig, m.pid, member_any, 0);
 	assert_int_equal(s.id, session);
 	assert_int_equal(s.state, HAK_SESSION_ATTACHED);
@@ -42,7 +42,7 @@ static void all_closed_then_much_allocated_then_forked(void **state)
 static void all_closed_then_forked(void **state)
 {
 	struct rig *rig = *state;
-	struct member m = member_new(rig, HAK_INFO_DAEMON);
+	struct member m = member_up(rig, HAK_INFO_DAEMON);
 
 	assert_int_equal(member_do(&m, MEMBER_ALLOC, 20, MIB).result, 20);
 	(void)member_do(&m, MEMBER_CLOSE_ALL, 0, 0);
@@ -57,7 +57,7 @@ static void all_closed_then_forked(void **state)
 static void all_closed_and_the_daemon_dead_then_forked(void **state)
 {
 	struct rig *rig = rig_start(NULL);
-	struct member m = member_new(rig, HAK_INFO_DAEMON);
+	struct member m = member_up(rig, HAK_INFO_DAEMON);
 
 	assert_int_equal(member_do(&m, MEMBER_ALLOC, 20, MIB).result, 20);
 	assert_int_equal(kill(rig->pid, SIGKILL), 0);

@@ -44,7 +44,7 @@ static const struct {
 	  "count out of range" },
 	{ "lease 2^32 - 1", { .op = HAK_OP_LEASE, .count = UINT32_MAX }, "count out of range" },
 	{ "lease first", { .op = HAK_OP_LEASE, .count = 1, .first = 1 }, "where none is used" },
-	{ "lease node 1024", { .op = HAK_OP_LEASE, .count = 1, .node = 1024 }, "node out of range" },
+	{ "lease node", { .op = HAK_OP_LEASE, .count = 1, .node = 1024 }, "node out of range" },
 	{ "lease node max - 1",
 	  { .op = HAK_OP_LEASE, .count = 1, .node = UINT32_MAX - 1 },
 	  "node out of range" },

@@ -107,7 +107,7 @@ static void arguments_are_checked(void **state)
 		{ { "--socket" }, 2, "--socket" },
 		{ { "surplus" }, 2, "unexpected argument 'surplus'" },
 		{ { "--check-config", "--socket", "relative" }, 2, "--socket relative: not an" },
-		{ { "--check-config", "--config", "/nonexistent/x" }, 2, "/nonexistent/x: No such" },
+		{ { "--check-config", "--config", "/none/x" }, 2, "/none/x: No such" },
 		{ { "--check-config" }, 0, "configuration is right" },
 	};
 	char text[8192];

@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # perl: hashes, regular expressions, sorting, fork with copy-on-write data, interpreter threads.
 
 . "$(dirname "$0")/lib.sh"

@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # bash: thousands of forks, in subshells, pipelines, command substitutions and background jobs.
 
 . "$(dirname "$0")/lib.sh"

@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # tar, xz and sort with several threads.
 
 . "$(dirname "$0")/lib.sh"

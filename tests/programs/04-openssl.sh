@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # openssl: speed (also with forked workers), and keys, signatures, certificates, ciphers.
 
 . "$(dirname "$0")/lib.sh"

@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # node: worker threads, the thread pool, child processes.
 
 . "$(dirname "$0")/lib.sh"

@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # git: this repository, and one of some hundred commits made for the purpose.
 
 . "$(dirname "$0")/lib.sh"
@@ -32,7 +34,7 @@ this_repository()
 {
 	configure
 	git clone --quiet --no-local --bare "$ROOT" clone.git
-	cd clone.git
+	cd clone.git || exit
 	contents
 	git diff --stat "$(git hash-object -t tree /dev/null)" HEAD | tail -n 1
 	git gc --quiet --aggressive --prune=now
@@ -44,7 +46,7 @@ made_repository()
 {
 	configure
 	git init --quiet made
-	cd made
+	cd made || exit
 	perl "$HERE/loads/commits.pl" | git fast-import --quiet
 	git reset --quiet --hard main
 	contents

@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # nginx: files served under load, compressed and in ranges, a change of configuration by SIGHUP, quiet end.
 
 . "$(dirname "$0")/lib.sh"

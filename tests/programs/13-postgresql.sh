@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # PostgreSQL: a private cluster under pgbench, queries with much memory, dump, restart, recovery.
 
 . "$(dirname "$0")/lib.sh"
@@ -6,23 +8,20 @@
 LOAD_BIN=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1)
 need "${LOAD_BIN:-/usr/lib/postgresql}/pgbench" "${LOAD_BIN:-/usr/lib/postgresql}/postgres"
 
-# The server refuses to run as root.
-as_server()
-{
-	if [ "$(id -u)" -eq 0 ]; then
-		setpriv --reuid "$OWNER" --regid "$OWNER" --clear-groups -- "$@"
-	else
-		"$@"
-	fi
-}
-
 make_cluster()
 {
-	OWNER=$(id -un postgres 2>/dev/null || echo nobody)
+	local owner
+
 	mkdir cluster
-	[ "$(id -u)" -ne 0 ] || chown "$OWNER:" cluster
-	cd cluster
-	as_server "$LOAD_BIN/initdb" -D data -U owner -A trust -E UTF8 --locale=C -N >&2
+	AS_SERVER=()
+	# It refuses to run as root.
+	if [ "$(id -u)" -eq 0 ]; then
+		owner=$(id -un postgres 2>/dev/null || echo nobody)
+		chown "$owner" cluster
+		AS_SERVER=(setpriv --reuid "$owner" --regid "$(id -g "$owner")" --clear-groups --)
+	fi
+	cd cluster || exit
+	"${AS_SERVER[@]}" "$LOAD_BIN/initdb" -D data -U owner -A trust -E UTF8 --locale=C -N >&2
 	cat >settings <<-END
 		listen_addresses = ''
 		unix_socket_directories = '$PWD'
@@ -40,7 +39,7 @@ make_cluster()
 start_postgres()
 {
 	start_server "database system is ready to accept connections" 60 \
-		as_server "$LOAD_BIN/postgres" -D "$PWD/data"
+		"${AS_SERVER[@]}" "$LOAD_BIN/postgres" -D "$PWD/data"
 }
 
 sql()
@@ -75,7 +74,7 @@ pgbench()
 	sql -c "select pg_read_file('/proc/self/maps')" >../evidence.backend
 	"$LOAD_BIN/pgbench" -i -q -s 5 2>/dev/null
 	"$LOAD_BIN/pgbench" -c 4 -j 2 -t 500 --random-seed=4711 | grep -E '^number of (transactions|failed)'
-	"$LOAD_BIN/pgbench" -S -C -c 4 -j 2 -t 50 --random-seed=4712 | grep -E '^number of (transactions|failed)'
+	"$LOAD_BIN/pgbench" -n -S -C -c 4 -j 2 -t 50 --random-seed=4712 | grep -E '^number of (transactions|failed)'
 	balances
 	stop_server INT 30
 	start_postgres

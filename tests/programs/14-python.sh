@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # python: its own regression tests. A test that fails here without the library does not count, and
 # every other must end with it as it ended without it.
 

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
 #
 # What the functions given to `same` (lib.sh) may use. Each runs in a shell of its own, which is itself
 # under the library when SIDE is `hak`, in a directory of its own.

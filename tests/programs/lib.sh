@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
 #
 # Sourced by every family of the battery (see run.sh). The one verb is
 #
@@ -93,7 +94,7 @@ run_both()
 	mkdir -p "$DIR"
 	{
 		declare -f
-		printf '. "$HERE/inside.sh"\n%s\n' "$function"
+		printf '. %q\n%s\n' "$HERE/inside.sh" "$function"
 	} >"$DIR/workload"
 	run_side plain "$DIR" "$seconds" >"$DIR/plain.out" 2>"$DIR/plain.err" </dev/null &
 	plain=$!

@@ -1,4 +1,5 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 #
 # The battery of real programs: each runs with and without the preload library and must do the same.
 #

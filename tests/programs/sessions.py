@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Reads `hakctl sessions --json`: prints how many sessions there are, or looks for a process number."""
 
 import json

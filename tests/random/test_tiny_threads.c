@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads that hand blocks to each other: a chain (each frees what the one before allocated) and all
- * to all. Every block carries a pattern that its receiver verifies over its whole length.
+ * Threads that hand blocks to each other: a chain (each frees what the one before allocated) and
+ * all to all. Every block carries a pattern that its receiver verifies over its whole length.
  *
  * The order of the threads is not repeatable, their decisions are. Runs under ThreadSanitizer: what
  * one thread wrote into a block happens before what the next owner writes.

@@ -145,6 +145,36 @@ static void what_is_wrong_is_named_with_its_line(void **state)
 	}
 }
 
+/* The example next to the sources documents every key with its default, commented out. */
+static void the_example_has_every_key(void **state)
+{
+	enum {
+		KEYS = 11
+	}; /* as in every_key_is_taken() */
+	static char text[32768], enabled[32768];
+	char path[4096], error[CONFIG_ERROR_BYTES];
+	struct config config;
+	char *out = enabled;
+	unsigned keys = 0;
+
+	(void)snprintf(path, sizeof(path), "%.*s../../daemon/hakmemd.conf",
+		       (int)(strrchr(__FILE__, '/') + 1 - __FILE__), __FILE__);
+	if (hak_sys_read_file(path, text, sizeof(text)) <= 0)
+		fail_msg("cannot read %s", path);
+	config_init(&config, GIB);
+	assert_int_equal(config_parse(&config, text, strlen(text), error), 0);
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		bool key = line[0] == '#' && line[1] >= 'a' && line[1] <= 'z';
+
+		keys += key;
+		out += sprintf(out, "%s\n", line + key);
+	}
+	assert_int_equal(keys, KEYS); /* a key twice, or an unknown one, would be an error */
+	config_init(&config, GIB);
+	if (config_parse(&config, enabled, strlen(enabled), error))
+		fail_msg("%s", error);
+}
+
 static void long_lines_and_nul_bytes_are_wrong(void **state)
 {
 	struct config config;
@@ -184,6 +214,7 @@ int main(void)
 		cmocka_unit_test(defaults_follow_the_machine),
 		cmocka_unit_test(every_key_is_taken),
 		cmocka_unit_test(what_is_wrong_is_named_with_its_line),
+		cmocka_unit_test(the_example_has_every_key),
 		cmocka_unit_test(long_lines_and_nul_bytes_are_wrong),
 		cmocka_unit_test(socket_paths_fit_into_an_address),
 	};

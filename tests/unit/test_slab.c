@@ -131,8 +131,8 @@ static void a_refused_block_changes_nothing(void **state)
 		assert_int_equal(hak_slab_put(&f->slab, 1), HAK_SLAB_E_INTERIOR);
 		assert_int_equal(hak_slab_put(&f->slab, hak_class[c].size - 1),
 				 HAK_SLAB_E_INTERIOR);
-		assert_int_equal(hak_slab_put(&f->slab, hak_class[c].size *
-							(hak_class[c].blocks - 1u)),
+		assert_int_equal(hak_slab_put(&f->slab,
+					      hak_class[c].size * (hak_class[c].blocks - 1u)),
 				 HAK_SLAB_E_DOUBLE);
 		assert_memory_equal(f, &before, sizeof(before));
 		fixture_free(f);

@@ -282,8 +282,7 @@ static void arrays_are_kept_for_as_many_threads_as_there_were(void **state)
 	assert_int_equal(pthread_barrier_init(&barrier, NULL, 8), 0);
 	for (int round = 0; round < 20; round++) {
 		for (int i = 0; i < 8; i++)
-			assert_int_equal(
-				pthread_create(&threads[i], NULL, beside_others, NULL), 0);
+			assert_int_equal(pthread_create(&threads[i], NULL, beside_others, NULL), 0);
 		for (int i = 0; i < 8; i++)
 			assert_int_equal(pthread_join(threads[i], NULL), 0);
 		if (!round)

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
 # Prints redis commands, in the protocol's own form, that fill every type in its small and large encoding.
 use strict;
 use warnings;

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
 # Prints a stream for git fast-import: 400 commits on main, a topic branch, merges, tags; always the same.
 use strict;
 use warnings;

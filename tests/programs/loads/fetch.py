@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Fetches what nginx serves in many ways and prints statuses, chosen headers and digests."""
 
 import gzip

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
 # A parent and its children share pages until one of them writes: each must see only its own writes,
 # through two generations, while all allocate.
 use strict;

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
 # Grows, empties and grows again hashes and strings of many sizes; prints digests only.
 use strict;
 use warnings;

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 create table fixed as
 select i as id, (i * 7919) % 1009 as kind, md5(i::text) as hash, repeat('t', i % 300) as body,
        jsonb_build_object('n', i, 'tags', jsonb_build_array(i % 7, 'tag' || i % 11)) as doc

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 PRAGMA cache_size = -65536;
 CREATE TABLE item(id INTEGER PRIMARY KEY, kind INTEGER, name TEXT, value REAL, body BLOB);
 BEGIN;

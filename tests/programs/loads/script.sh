@@ -1,4 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
 # What scripts do all day: a shell that forks without exec, several thousand times, with data of its own.
 
 set -u
@@ -12,6 +14,7 @@ evidence()
 }
 
 # A subshell writes in what it shares with its parent; the parent must not see it.
+# shellcheck disable=SC2030,SC2031 # that the change is lost is the point
 subshells()
 {
 	local -A table
@@ -36,6 +39,7 @@ substitutions()
 	local i word text=
 
 	for ((i = 0; i < 500; i++)); do
+		# shellcheck disable=SC2116 # a fork is wanted
 		word=$(echo "word $i $(((i * 7919) % 1000))")
 		text+=${word// /_},
 	done
@@ -57,26 +61,26 @@ pipelines()
 		sum=$((sum + n))
 	done
 	echo "pipelines: $sum"
-	seq 200000 | sed 's/7/seven/' | tr a-z A-Z | grep -c SEVEN
+	seq 200000 | sed 's/7/seven/' | tr a-y A-Y | grep -c SEVEN
 }
 
 documents()
 {
-	local i line lines=0 big
+	local i line count=0 big
 
 	big=$(printf '%0.sabcdefghij' {1..8000})
 	for ((i = 0; i < 200; i++)); do
 		while read -r line; do
-			lines=$((lines + 1))
+			count=$((count + 1))
 		done <<-END
 			line of document $i
-			$(echo "substituted in $i")
+			$(printf "substituted in %d" "$i")
 			$((i * i))
 		END
 	done
 	# Longer than a pipe holds, so that it goes through a file.
 	read -r line <<<"$big"
-	echo "documents: $lines, ${#line}"
+	echo "documents: $count, ${#line}"
 	diff <(seq 1000 | sort) <(seq 1000 -1 1 | sort) && echo "process substitutions: equal"
 }
 

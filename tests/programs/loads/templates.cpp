@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Much to instantiate for the compiler, much to allocate for the program: containers of containers,
  * regular expressions, variants, shared pointers, threads, polymorphic allocators, exceptions.
@@ -39,8 +40,9 @@ namespace
 {
 
 /* Its own generator: distributions differ between libraries. */
-class numbers {
-public:
+class numbers
+{
+      public:
 	explicit numbers(unsigned seed) : engine(seed)
 	{
 	}
@@ -49,7 +51,7 @@ public:
 		return static_cast<unsigned>(engine() % limit);
 	}
 
-private:
+      private:
 	std::mt19937_64 engine;
 };
 
@@ -97,7 +99,8 @@ std::size_t variants(unsigned seed)
 			all.emplace_back(std::vector<int>(random.below(200), i));
 			break;
 		default:
-			all.emplace_back(std::map<std::string, int>{ { "a", i }, { std::to_string(i), 1 } });
+			all.emplace_back(
+				std::map<std::string, int>{ { "a", i }, { std::to_string(i), 1 } });
 		}
 		if (all.size() > 5000 && random.below(3) == 0)
 			all.pop_front();
@@ -164,7 +167,8 @@ std::size_t handed_over()
 			std::vector<std::shared_ptr<std::list<int>>> made;
 
 			for (unsigned i = 0; i < 4000; i++)
-				made.push_back(std::make_shared<std::list<int>>(i % 20, static_cast<int>(t)));
+				made.push_back(std::make_shared<std::list<int>>(
+					i % 20, static_cast<int>(t)));
 			return made;
 		}));
 	for (auto &maker : makers)
@@ -187,7 +191,9 @@ int thrown()
 		} catch (const std::bad_any_cast &) {
 			caught++;
 		} catch (const std::exception &e) {
-			caught += std::string(e.what()).size() == static_cast<std::size_t>(i) ? 1 : -1000;
+			caught += std::string(e.what()).size() == static_cast<std::size_t>(i)
+					  ? 1
+					  : -1000;
 		}
 	}
 	return caught;
@@ -224,8 +230,8 @@ int main()
 	out << "sums";
 	for (std::size_t sum : sums)
 		out << ' ' << sum;
-	out << "\nexpressions " << expressions() << "\npooled " << pooled(7) << "\nhanded over " << handed_over()
-	    << "\nthrown " << thrown() << "\naligned " << aligned() << "\ntuples "
+	out << "\nexpressions " << expressions() << "\npooled " << pooled(7) << "\nhanded over "
+	    << handed_over() << "\nthrown " << thrown() << "\naligned " << aligned() << "\ntuples "
 	    << std::tuple_size_v<std::remove_cv_t<decltype(maps)>> << '\n';
 	std::cout << out.str();
 	return 0;

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
 # An interpreter thread starts as a copy of the whole interpreter and frees it when it ends, on
 # another thread than the one that allocated much of it.
 use strict;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads come and go, memory goes from one to another, the native parts of node allocate in the pool.
 "use strict";
 

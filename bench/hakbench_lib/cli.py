@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments, and what each command does with them."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+
+from . import catalogue, compare, count, machine, report, runner, subjects, text
+from .errors import BenchError, UsageError
+
+ALLOCATORS = 'libc,embedded,daemon,mimalloc,jemalloc,tcmalloc,tbb'
+EXIT_NO_GO = 3
+
+
+def _positive(word):
+    value = int(word)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{word} is not positive')
+    return value
+
+
+def _node(word):
+    value = int(word)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'{word} is not a node')
+    return value
+
+
+def _percent(word):
+    value = float(word.rstrip('%'))
+    if not 0 <= value < 100:
+        raise argparse.ArgumentTypeError(f'{word} is not a percentage')
+    return value / 100
+
+
+def _scale(word):
+    value = float(word)
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError(f'{word} is no scale')
+    return value
+
+
+def _add_load(parser):
+    group = parser.add_argument_group('load')
+    group.add_argument('--ops', type=_positive, help='operations (each workload has its default)')
+    for name in ('threads', 'size', 'slots', 'seed'):
+        group.add_argument(f'--{name}', help='passed on to the workload')
+
+
+def _add_place(parser):
+    group = parser.add_argument_group('place')
+    group.add_argument('--cpus', metavar='LIST', help='run on these CPUs only, as in 0,2-3')
+    group.add_argument('--node', type=_node, help='run on this NUMA node, with its memory')
+    group.add_argument('--timeout', type=_positive, default=900, metavar='SECONDS',
+                       help='a run that takes longer is a failure (default: %(default)s)')
+
+
+def _add_subjects(parser, default):
+    group = parser.add_argument_group('allocators')
+    group.add_argument('--allocators', default=default, metavar='LIST',
+                       help='names from hakbench list, or NAME=one of them '
+                            '(default: %(default)s; what is not installed is left out)')
+    group.add_argument('--library', action='append', metavar='NAME=PATH',
+                       help='libhakmalloc.so of NAME, which is a new one or of --allocators')
+    group.add_argument('--env', action='append', metavar='NAME:K=V',
+                       help='a variable for NAME only')
+
+
+def _parser(version):
+    parser = argparse.ArgumentParser(prog='hakbench',
+                                     description='Measures and compares memory allocators.')
+    parser.add_argument('--version', action='version', version=f'hakbench {version}')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+
+    p = commands.add_parser('list', help='show workloads and allocators')
+    p.add_argument('--json', action='store_true')
+
+    p = commands.add_parser('run', help='run one workload once and print its JSON line')
+    p.add_argument('workload', help='NAME or NAME:VARIANT')
+    p.add_argument('--allocator', default='libc')
+    p.add_argument('--library', action='append', metavar='NAME=PATH')
+    p.add_argument('--env', action='append', metavar='NAME:K=V')
+    _add_load(p)
+    _add_place(p)
+
+    p = commands.add_parser('compare', help='run allocators in turn and compare')
+    p.add_argument('--workloads', default='default', metavar='LIST',
+                   help='NAME, NAME:VARIANT, NAME:all, a group, default, all '
+                        '(default: %(default)s)')
+    p.add_argument('--runs', type=_positive, default=10, help='rounds (default: %(default)s)')
+    p.add_argument('--scale', type=_scale, default=1.0,
+                   help='multiplies each workload\'s operations')
+    p.add_argument('--baseline', metavar='NAME', help='default: libc, or else the first')
+    p.add_argument('--metric', choices=compare.METRICS, default='ns_per_op')
+    p.add_argument('--threshold', type=_percent, default=0.02, metavar='PERCENT',
+                   help='GO and NO-GO need as much (default: 2)')
+    p.add_argument('--gate', action='store_true',
+                   help=f'exit with {EXIT_NO_GO} if any verdict is NO-GO')
+    p.add_argument('--json', metavar='FILE', help='write the result for `hakbench report`')
+    _add_subjects(p, None)
+    _add_load(p)
+    _add_place(p)
+
+    p = commands.add_parser('count', help='count instructions, branches and system calls')
+    p.add_argument('workload', help='NAME or NAME:VARIANT')
+    p.add_argument('--json', action='store_true')
+    _add_subjects(p, None)
+    _add_load(p)
+    _add_place(p)
+
+    p = commands.add_parser('report', help='make an HTML page of a result')
+    p.add_argument('file', help='what `hakbench compare --json` wrote')
+    p.add_argument('--output', metavar='FILE', help='default: standard output')
+    return parser
+
+
+def _options(args):
+    options = [f'--{name}={getattr(args, name)}' for name in ('threads', 'size', 'slots', 'seed')
+               if getattr(args, name) is not None]
+    return options + (['--numa'] if args.node is not None or args.cpus else [])
+
+
+def _progress(line):
+    print(f'hakbench: {line}', file=sys.stderr, flush=True)
+
+
+def _subjects(places, args, default):
+    """Without --allocators: the default ones, or only those that --library and --env name."""
+    named = args.library or args.env
+    chosen = args.allocators or ('' if named else default)
+    made, missing = subjects.make(places, chosen, args.library, args.env)
+    for name in missing:
+        if args.allocators:
+            raise BenchError(f'{name} is not installed')
+        _progress(f'{name} is not installed and left out')
+    return made
+
+
+def _runner(places, args):
+    placement = runner.Placement(args.cpus, args.node)
+    placement.enter()
+    return runner.Runner(places, placement, args.timeout)
+
+
+def _write(path, content):
+    """Completely or not at all: a reader never sees half a result."""
+    if path is None:
+        sys.stdout.write(content)
+        return
+    temporary = f'{path}.new'
+    try:
+        with open(temporary, 'w', encoding='utf-8') as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BenchError(f'{path}: {error.strerror}') from error
+
+
+def _list(places, args):
+    workloads = catalogue.load(places['workloads'])
+    rows = []
+    for name in subjects.KNOWN:
+        about = subjects.ABOUT.get(name) or subjects.find_peer(name) or 'not installed'
+        rows.append((name, about))
+    if args.json:
+        print(json.dumps({'workloads': [{'name': w.title, 'group': w.group, 'op': w.op,
+                                         'ops': w.ops, 'threads': w.threads, 'about': w.about,
+                                         'variant': w.variant_about} for w in workloads],
+                          'allocators': dict(rows)}, indent=1))
+    else:
+        sys.stdout.write(text.listing(workloads, rows))
+    return 0
+
+
+def _run(places, args):
+    workload = catalogue.pick_one(catalogue.load(places['workloads']), args.workload)
+    made, missing = subjects.make(places, args.allocator, args.library, args.env)
+    if missing:
+        raise BenchError(f'{args.allocator} is not installed')
+    if len(made) != 1:
+        raise UsageError('one allocator is wanted here')
+    with _runner(places, args) as run:
+        result = run.run(workload, made[0], args.ops, _options(args))
+    print(json.dumps({**result, 'allocator': made[0].name}))
+    return 0
+
+
+def _compare(places, args):
+    workloads = catalogue.pick(catalogue.load(places['workloads']), args.workloads)
+    chosen = _subjects(places, args, ALLOCATORS)
+    names = [s.name for s in chosen]
+    baseline = args.baseline or ('libc' if 'libc' in names else names[0])
+    plan = compare.Plan(chosen, baseline, args.runs, args.threshold, args.metric)
+    facts = machine.describe()
+    with _runner(places, args) as run:
+        result = compare.compare(run, plan, workloads, args.scale, args.ops, _options(args),
+                                 _progress)
+    result = {'hakbench': places['version'], 'schema': compare.SCHEMA, 'machine': facts,
+              'libraries': machine.libraries(chosen),
+              'placement': runner.Placement(args.cpus, args.node).describe(),
+              'command': 'hakbench ' + ' '.join(sys.argv[1:]), **result}
+    if args.json:
+        _write(args.json, json.dumps(result, indent=1) + '\n')
+    sys.stdout.write(text.comparison(result))
+    return EXIT_NO_GO if args.gate and 'NO-GO' in result['verdicts'].values() else 0
+
+
+def _count(places, args):
+    workload = catalogue.pick_one(catalogue.load(places['workloads']), args.workload)
+    chosen = _subjects(places, args, 'libc,embedded')
+    with _runner(places, args) as run:
+        result = count.count(run, workload, chosen, args.ops, _options(args), _progress)
+    sys.stdout.write(json.dumps(result, indent=1) + '\n' if args.json else text.counts(result))
+    return 0
+
+
+def _report(_places, args):
+    try:
+        with open(args.file, encoding='utf-8') as file:
+            result = json.load(file)
+    except OSError as error:
+        raise BenchError(f'{args.file}: {error.strerror}') from error
+    except ValueError as error:
+        raise BenchError(f'{args.file}: no JSON: {error}') from error
+    if not isinstance(result, dict) or result.get('schema') != compare.SCHEMA:
+        raise BenchError(f'{args.file}: not what this version of `hakbench compare` writes')
+    _write(args.output, report.page(result))
+    return 0
+
+
+def main(places):
+    args = _parser(places['version']).parse_args()
+    run = {'list': _list, 'run': _run, 'compare': _compare, 'count': _count, 'report': _report}
+    # So that a daemon and its folder go when we are told to.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return run[args.command](places, args)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except UsageError as error:
+        print(f'hakbench: {error}', file=sys.stderr)
+        return 2
+    except BenchError as error:
+        print(f'hakbench: {error}', file=sys.stderr)
+        return 1

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results for a terminal."""
+
+
+def columns(rows, right=()):
+    """Rows of strings, aligned; the columns in `right` to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) if i in right else cell.ljust(width)
+                 for i, (cell, width) in enumerate(zip(row, widths))]
+        lines.append('  '.join(cells).rstrip())
+    return '\n'.join(lines)
+
+
+def percent(part):
+    return '-' if part is None else f'{part * 100:.1f} %'
+
+
+def ratio(value):
+    return '-' if value is None else f'{value:.3f}'
+
+
+def figure(value):
+    """Three or more digits, whatever the size."""
+    if value is None:
+        return '-'
+    if value >= 1000:
+        return f'{value:,.0f}'
+    return f'{value:.1f}' if value >= 100 else f'{value:.2f}'
+
+
+def mib(kib):
+    return f'{kib / 1024:.1f}'
+
+
+def _workload(entry):
+    head = (f"{entry['workload']}:{entry['variant']}  {entry['ops']:,} operations, "
+            f"{entry['threads']} thread{'s' if entry['threads'] > 1 else ''}, "
+            f"noise floor {percent(entry['noise_floor'])}\n")
+    rows = [('', 'ns/op', 'ratio', 'quartiles', 'faults', 'peak MiB', 'PSS MiB', 'end MiB', '')]
+    for name, s in entry['subjects'].items():
+        r = s['ratio']
+        rows.append((
+            '  ' + name, figure(s['ns_per_op']), ratio(r and r['median']),
+            f"{r['q1']:.3f}..{r['q3']:.3f}" if r else '-', f"{s['minflt']:,.0f}",
+            mib(s['peak_rss_kib']), mib(s['pss_kib']), mib(s['trimmed_rss_kib']),
+            s['reason'] if s['verdict'] == 'neutral' else f"{s['verdict']}: {s['reason']}"))
+    text = head + columns(rows, right=range(1, 8)) + '\n'
+    for name, s in entry['subjects'].items():
+        if 'node_kib' in s:
+            placed = ', '.join(f'node {n}: {kib:,.0f} KiB' for n, kib in s['node_kib'].items())
+            text += f'  {name} lies on {placed}\n'
+    if entry['split']:
+        parts = [f'{part} {ratio(entry["split"][part] and entry["split"][part]["median"])}'
+                 for part in ('layout', 'allocator', 'whole')]
+        text += f"  embedded against libc: {' x '.join(parts[:2])}, together {parts[2]}\n"
+    return text
+
+
+def comparison(result):
+    text = '\n'.join(_workload(entry) for entry in result['workloads'])
+    names = [s['name'] for s in result['subjects']]
+    rows = [['geometric mean of ratios', *names]]
+    for group, means in result['groups'].items():
+        rows.append(['  ' + group, *(ratio(means[name]) for name in names)])
+    text += '\n' + columns(rows, right=range(1, len(names) + 1)) + '\n\n'
+    text += (f"Ratios of {result['metric']} to {result['baseline']}, lower is better; "
+             f"{result['runs']} interleaved runs, medians of paired ratios.\n")
+    for name, verdict in result['verdicts'].items():
+        text += f"{name}: {verdict} at a threshold of {percent(result['threshold'])}\n"
+    return text
+
+
+def counts(result):
+    head = (f"{result['workload']}:{result['variant']}  per operation ({result['op']}), "
+            f"from runs of {result['ops'][0]:,} and {result['ops'][1]:,}\n")
+    rows = [('', 'instructions', 'cond. branches', 'indirect', 'whole: instructions',
+             'cond. branches', 'indirect', 'system calls', 'calls')]
+    for name, s in result['subjects'].items():
+        rows.append(('  ' + name,
+                     *(figure(s['allocator'][k]) for k in ('Ir', 'Bc', 'Bi')),
+                     *(figure(s['whole'][k]) for k in ('Ir', 'Bc', 'Bi')),
+                     '-' if s['syscalls'] is None else f"{s['syscalls']:.4f}",
+                     figure(s['calls'])))
+    text = head + columns(rows, right=range(1, 9)) + '\n'
+    text += 'First the allocator alone (all that runs inside its entry points), then the program.\n'
+    for note in result['notes']:
+        text += f'{note}\n'
+    for name, s in result['subjects'].items():
+        for event, value in (s['perf'] or {}).items():
+            text += f'  {name}: {event} {figure(value)} (perf stat)\n'
+    return text
+
+
+def listing(workloads, subjects):
+    rows = [('workload', 'group', 'threads', 'what')]
+    rows += [(w.title, w.group, str(w.threads), f'{w.about}: {w.variant_about}')
+             for w in workloads]
+    text = columns(rows) + '\n\n'
+    return text + columns([('allocator', 'what')] + subjects) + '\n'

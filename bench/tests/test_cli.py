@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hakbench as its users call it, without measuring anything that matters."""
+
+import json
+import os
+import tempfile
+import unittest
+
+import rig
+from rig import call, call_json
+
+COMPARE = ('compare', '--runs', '1', '--ops', '200')
+
+
+class Arguments(unittest.TestCase):
+    def test_wrong_ones_end_with_2_and_a_reason(self):
+        for args, reason in (
+                ([], 'COMMAND'), (['frobnicate'], 'frobnicate'), (['run'], 'workload'),
+                (['run', 'nosuch'], 'nosuch: no such workload'),
+                (['run', 'pair:nosuch'], 'no such workload'), (['run', 'all'], 'one workload'),
+                (['run', 'pair', '--allocator', 'nosuch'], 'nosuch: no such allocator'),
+                (['run', 'pair', '--allocator', 'libc,embedded'], 'one allocator'),
+                (['run', 'pair', '--ops', '0'], 'not positive'),
+                (['run', 'pair', '--cpus', 'x'], 'not a list of CPUs'),
+                (['run', 'pair', '--cpus', '9999'], 'cannot run on these CPUs'),
+                (['run', 'pair', '--node', '999'], 'no such node'),
+                (['compare', '--runs', '0'], 'not positive'),
+                (['compare', '--threshold', '100'], 'not a percentage'),
+                (['compare', '--metric', 'beauty'], 'beauty'),
+                (['compare', '--scale', '0'], 'no scale'),
+                (['compare', '--allocators', 'libc', '--baseline', 'x'], 'it is not among'),
+                (['compare', '--library', 'x'], 'not NAME=PATH'),
+                (['compare', '--env', 'x:y'], 'not NAME:VARIABLE=VALUE'),
+                (['count', 'startup'], 'other processes')):
+            with self.subTest(args=args):
+                status, out, err = call(*args)
+                self.assertEqual((status, out), (2, ''))
+                self.assertIn(reason, err)
+                self.assertNotIn('Traceback', err)
+
+    def test_what_cannot_be_done_ends_with_1_and_a_reason(self):
+        for args, reason in (
+                (['report', '/nonexistent'], 'No such file'),
+                (['report', '/dev/null'], 'no JSON'),
+                (['run', 'pair', '--ops', '9', '--allocator', 'x', '--library', 'x=/nowhere'],
+                 'no library'),
+                ([*COMPARE, '--workloads', 'pair', '--allocators', 'libc', '--json',
+                  '/nonexistent/x'], 'No such file')):
+            with self.subTest(args=args):
+                status, _, err = call(*args)
+                self.assertEqual(status, 1, err)
+                self.assertIn(reason, err)
+                self.assertNotIn('Traceback', err)
+
+    def test_wrong_options_of_a_workload_are_its_own_words(self):
+        status, _, err = call('run', 'pair', '--size', '9..8')
+        self.assertEqual(status, 1)
+        self.assertIn('--size 9..8', err)
+
+    def test_help_and_version(self):
+        self.assertRegex(call('--version')[1], r'^hakbench \d+\.\d+')
+        for command in ('list', 'run', 'compare', 'count', 'report'):
+            status, out, _ = call(command, '--help')
+            self.assertEqual(status, 0)
+            self.assertIn(f'hakbench {command}', out)
+
+
+class Running(unittest.TestCase):
+    def test_list_names_workloads_and_allocators(self):
+        listed = call_json(self, 'list', '--json')
+        names = [w['name'] for w in listed['workloads']]
+        self.assertIn('random_mixed:c6', names)
+        self.assertIn('startup:default', names)
+        self.assertLessEqual({'libc', 'embedded', 'daemon', 'tbb'}, set(listed['allocators']))
+        status, out, _ = call('list')
+        self.assertEqual(status, 0)
+        for name in names:
+            self.assertIn(name, out)
+
+    def test_run_in_each_mode(self):
+        for allocator in ('libc', 'embedded', 'daemon', 'forced-libc'):
+            with self.subTest(allocator=allocator):
+                line = call_json(self, 'run', 'random_mixed:c7', '--allocator', allocator,
+                                 '--ops', '3000', '--slots', '50')
+                self.assertEqual((line['allocator'], line['slots']), (allocator, 50))
+                self.assertEqual((line['ops'], line['min_size']), (3000, 1024))
+
+    def test_run_on_one_cpu_says_where_pages_lie(self):
+        cpu = min(os.sched_getaffinity(0))
+        line = call_json(self, 'run', 'pair', '--ops', '100', '--cpus', str(cpu))
+        self.assertEqual(line['ops'], 100)
+        if os.path.exists('/proc/self/numa_maps'):
+            self.assertTrue(line['node_kib'])
+
+    def test_the_environment_reaches_the_program(self):
+        """A wrong mode is complained about by the library: so it read the variable."""
+        status, _, err = call('run', 'pair', '--ops', '9', '--allocator', 'x=embedded',
+                              '--env', 'x:LD_PRELOAD=/nonexistent.so')
+        self.assertEqual(status, 1)
+        self.assertIn('/nonexistent.so', err)
+
+    def test_daemons_are_gone_afterwards(self):
+        with tempfile.TemporaryDirectory() as folder:
+            saved = os.environ.get('TMPDIR')
+            os.environ['TMPDIR'] = folder
+            try:
+                call_json(self, 'run', 'pair', '--ops', '9', '--allocator', 'daemon')
+            finally:
+                if saved is None:
+                    del os.environ['TMPDIR']
+                else:
+                    os.environ['TMPDIR'] = saved
+            self.assertEqual(os.listdir(folder), [])
+            for pid in filter(str.isdigit, os.listdir('/proc')):
+                try:
+                    with open(f'/proc/{pid}/cmdline', 'rb') as file:
+                        self.assertNotIn(folder.encode(), file.read())
+                except OSError:
+                    continue  # it ended meanwhile
+
+
+class Comparing(unittest.TestCase):
+    def compare(self, *args):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'result.json')
+            status, out, err = call(*COMPARE, '--json', path, *args)
+            self.assertEqual(status, 0, err)
+            with open(path, encoding='utf-8') as file:
+                return json.load(file), out
+
+    def test_one_run_of_two_workloads(self):
+        result, out = self.compare('--workloads', 'random_mixed,large:64k', '--allocators',
+                                   'libc,embedded,daemon', '--ops', '20')
+        self.assertEqual([w['workload'] for w in result['workloads']], ['random_mixed', 'large'])
+        for entry in result['workloads']:
+            self.assertEqual(set(entry['subjects']), {'libc', 'embedded', 'daemon'})
+            for subject in entry['subjects'].values():
+                self.assertEqual(subject['verdict'], 'neutral')
+                self.assertEqual(len(subject['values']), 1)
+                self.assertGreater(subject['ratio']['median'], 0)
+            self.assertIsNotNone(entry['noise_floor'])
+        self.assertEqual(result['verdicts'], {'embedded': 'neutral', 'daemon': 'neutral'})
+        self.assertEqual(set(result['groups']), {'small', 'large', 'all'})
+        for word in ('random_mixed:default', 'noise floor', 'geometric mean', 'PSS'):
+            self.assertIn(word, out)
+
+    def test_the_gap_is_split(self):
+        result, out = self.compare('--workloads', 'pair', '--allocators',
+                                   'libc,forced-libc,embedded')
+        split = result['workloads'][0]['split']
+        self.assertAlmostEqual(split['layout']['median'] * split['allocator']['median'],
+                               split['whole']['median'], 6)
+        self.assertIn('embedded against libc: layout', out)
+
+    def test_two_builds_against_each_other(self):
+        result, _ = self.compare('--workloads', 'pair', '--library', f'old={rig.LIBRARY}',
+                                 '--library', f'new={rig.LIBRARY}')
+        self.assertEqual(result['baseline'], 'old')
+        self.assertEqual(list(result['verdicts']), ['new'])
+        self.assertEqual(result['libraries']['old'], result['libraries']['new'])
+
+    def test_a_slower_program_is_no_go(self):
+        """Faults of 64 KiB blocks that libc unmaps each time, against those that it keeps."""
+        status, out, err = call('compare', '--runs', '3', '--workloads', 'large:256k', '--ops',
+                                '30', '--metric', 'minflt', '--gate', '--allocators',
+                                'libc,slow=libc', '--env', 'slow:MALLOC_MMAP_THRESHOLD_=65536')
+        self.assertEqual(status, 3, out + err)
+        self.assertIn('slow: NO-GO', out)
+
+    def test_an_allocator_that_was_asked_for_has_to_be_there(self):
+        listed = call_json(self, 'list', '--json')['allocators']
+        for name in ('mimalloc', 'jemalloc', 'tcmalloc', 'tbb'):
+            status, _, err = call(*COMPARE, '--workloads', 'pair', '--allocators', f'libc,{name}')
+            with self.subTest(name=name):
+                if listed[name] == 'not installed':
+                    self.assertEqual(status, 1)
+                    self.assertIn(f'{name} is not installed', err)
+                else:
+                    self.assertEqual(status, 0, err)
+
+
+if __name__ == '__main__':
+    rig.main()

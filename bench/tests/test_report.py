@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page: well-formed, complete, self-contained, and not to be confused by odd results."""
+
+import json
+import os
+import re
+import tempfile
+import unittest
+import xml.etree.ElementTree as xml
+
+import rig
+from hakbench_lib import compare, report
+from rig import call
+
+SPACE = '{http://www.w3.org/1999/xhtml}'
+SVG = '{http://www.w3.org/2000/svg}'
+
+
+class Made(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'r.json')
+            page = os.path.join(folder, 'r.html')
+            status, _, err = call('compare', '--runs', '3', '--ops', '300', '--workloads',
+                                  'pair,replace', '--allocators', 'libc,embedded,forced-libc',
+                                  '--json', path)
+            assert status == 0, err
+            with open(path, encoding='utf-8') as file:
+                cls.result = json.load(file)
+            status, out, err = call('report', path, '--output', page)
+            assert (status, out) == (0, ''), err
+            with open(page, encoding='utf-8') as file:
+                cls.page = file.read()
+            cls.stdout = call('report', path)[1]
+
+    def test_parses_and_goes_to_stdout_too(self):
+        root = xml.fromstring(self.page)
+        self.assertEqual(root.tag, SPACE + 'html')
+        self.assertEqual(len(list(root.iter(SVG + 'svg'))), 3)
+        self.assertEqual(self.page, self.stdout)
+
+    def test_needs_nothing_else(self):
+        without = self.page.replace('http://www.w3.org/', '')
+        self.assertIsNone(re.search(r'https?://|src=|@import|url\(|<link|<script', without))
+
+    def test_names_everything_that_was_measured(self):
+        text = ' '.join(xml.fromstring(self.page).itertext())
+        for word in ('pair:64', 'replace:default', 'embedded', 'forced-libc', 'Kernel',
+                     'hakbench compare', 'Page', 'GO means better'):
+            self.assertIn(word.lower(), text.lower())
+
+    def test_bars_for_each_workload_and_candidate(self):
+        charts = list(xml.fromstring(self.page).iter(SVG + 'svg'))
+        bars = [g for g in charts[1].iter(SVG + 'g')]
+        self.assertEqual(len(bars), 2 * 2)
+
+    def test_hostile_names_are_escaped(self):
+        result = json.loads(json.dumps(self.result).replace('forced-libc', '<i>&amp;'))
+        page = report.page(result)
+        self.assertIn('<i>&amp;', ''.join(xml.fromstring(page).itertext()))
+
+    def test_missing_figures_are_shown_as_missing(self):
+        result = json.loads(json.dumps(self.result))
+        for entry in result['workloads']:
+            entry['noise_floor'] = entry['split'] = None
+            for subject in entry['subjects'].values():
+                subject['ratio'] = None
+        result['groups'] = {'all': {name: None for name in result['groups']['all']}}
+        xml.fromstring(report.page(result))
+
+    def test_only_a_baseline(self):
+        result = json.loads(json.dumps(self.result))
+        result['subjects'] = [s for s in result['subjects'] if s['name'] == 'libc']
+        for entry in result['workloads']:
+            entry['subjects'] = {'libc': entry['subjects']['libc']}
+        xml.fromstring(report.page(result))
+
+    def test_another_schema_is_refused(self):
+        with tempfile.NamedTemporaryFile('w', suffix='.json') as file:
+            json.dump({**self.result, 'schema': compare.SCHEMA + 1}, file)
+            file.flush()
+            status, out, err = call('report', file.name)
+        self.assertEqual((status, out), (1, ''))
+        self.assertIn('not what this version', err)
+
+
+if __name__ == '__main__':
+    rig.main()

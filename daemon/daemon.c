@@ -126,19 +126,11 @@ static bool turn(void *context)
 		if (request_grow(session, busy ? LIMIT_GROWTH_BUSY : LIMIT_GROWTH_STEP))
 			list_add(&daemon->growing, &session->growing);
 	}
-	if (!list_empty(&daemon->draining)) {
-		struct session *session =
-			hak_container_of(daemon->draining.next, struct session, active);
-
-		if (!session_drain(session))
-			list_add(&daemon->draining, &session->active);
-	}
 	if (stopped(daemon))
 		loop_stop(daemon->loop);
 	if (!busy)
 		hak_cpu_relax();
-	return !list_empty(&daemon->active) || !list_empty(&daemon->growing) ||
-	       !list_empty(&daemon->draining);
+	return !list_empty(&daemon->active) || !list_empty(&daemon->growing);
 }
 
 static void on_connection(struct listener *listener, int sock)
@@ -219,7 +211,6 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 	list_init(&daemon->sessions);
 	list_init(&daemon->active);
 	list_init(&daemon->growing);
-	list_init(&daemon->draining);
 	accounts_init(&daemon->accounts, config);
 	r = start_parts(daemon, inherited);
 	if (r < 0) {

@@ -54,7 +54,6 @@ struct daemon {
 	struct list sessions; /* all */
 	struct list active;   /* their ring is looked at: session.active */
 	struct list growing;  /* part of a lease is still to be built: session.growing */
-	struct list draining; /* giving back: session.active, too */
 };
 
 /* `inherited`: a listening socket, taken over only if this succeeds, or -1. Says on stderr what

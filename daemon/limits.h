@@ -36,9 +36,8 @@
 /* Units of work for one session and turn: an entry costs 1, a superslab built 2. */
 #define LIMIT_TURN_UNITS  16u
 #define LIMIT_BUILD_UNITS 2u
-/* Superslabs punched for one unit, and for one step of a reclaim. */
-#define LIMIT_PUNCH_UNIT   4u
-#define LIMIT_RECLAIM_STEP 32u
+/* Superslabs punched for one unit. */
+#define LIMIT_PUNCH_UNIT 4u
 /* Superslabs of a lease that are built before it is answered; the rest follows in steps. */
 #define LIMIT_LEASE_HEAD  16u
 #define LIMIT_GROWTH_STEP 8u

@@ -48,6 +48,7 @@ int loop_new(struct loop **ret_loop)
 {
 	struct io_uring_params params = { .flags = IORING_SETUP_CQSIZE, .cq_entries = CQ_ENTRIES };
 	struct loop *loop = calloc(1, sizeof(*loop));
+	unsigned workers[2] = { 2, 2 };
 	int r;
 
 	if (!loop)
@@ -58,6 +59,8 @@ int loop_new(struct loop **ret_loop)
 		return r;
 	}
 	(void)io_uring_ring_dontfork(&loop->ring);
+	/* Closing is all that these threads do; a thousand deaths are not to make a thousand. */
+	(void)io_uring_register_iowq_max_workers(&loop->ring, workers);
 	loop->has_futex = probe_futex(&loop->ring);
 	*ret_loop = loop;
 	return 0;
@@ -146,6 +149,15 @@ void loop_futex_wait(struct loop_op *op, _Atomic uint32_t *word, uint32_t expect
 	hak_assert(op->loop->has_futex);
 	io_uring_prep_rw(OP_FUTEX_WAIT, sqe, FUTEX2_U32, (void *)word, 0, expected);
 	sqe->addr3 = UINT32_MAX; /* any waker's mask */
+	io_uring_sqe_set_data(sqe, op);
+}
+
+void loop_close(struct loop_op *op, int fd)
+{
+	struct io_uring_sqe *sqe = start(op);
+
+	io_uring_prep_close(sqe, fd);
+	sqe->flags |= IOSQE_ASYNC;
 	io_uring_sqe_set_data(sqe, op);
 }
 

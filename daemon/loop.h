@@ -53,6 +53,9 @@ void loop_timeout(struct loop_op *op, uint64_t ns);
 void loop_futex_wait(struct loop_op *op, _Atomic uint32_t *word, uint32_t expected);
 bool loop_has_futex(const struct loop *loop);
 
+/* Closes a descriptor, on a thread of the kernel's: the last close of a large file takes long. */
+void loop_close(struct loop_op *op, int fd);
+
 /* Asks for the end of an operation; nothing if it is not in flight. */
 void loop_cancel(struct loop_op *op);
 

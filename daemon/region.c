@@ -185,22 +185,3 @@ uint32_t region_grow_next(struct region *region)
 	region->grow_lo = region->grow_hi = 0;
 	return HAK_NO_SUPERSLAB;
 }
-
-uint32_t region_drain(struct region *region, uint32_t max)
-{
-	uint32_t first, count = 0;
-	bool frozen;
-
-	if (!region->runs.taken)
-		return 0;
-	first = hak_bits_find_run(region->runs.bits, true, 0, region->runs.total, 1);
-	frozen = bit(region->frozen, first);
-	while (count < max && first + count < region->runs.total &&
-	       bit(region->runs.bits, first + count) &&
-	       bit(region->frozen, first + count) == frozen)
-		count++;
-	if (!frozen)
-		punch(region, first, count);
-	forget(region, first, count);
-	return count;
-}

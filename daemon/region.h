@@ -38,7 +38,10 @@ struct region {
 	}
 
 int region_init(struct region *region, const struct numa *numa);
-/* Closes the file: memory that nobody maps any more is free. Allowed on REGION_NULL and twice. */
+/*
+ * Closes the file, unless that was done before (fd -1): memory that nobody maps any more is free, and
+ * a forked child's copy-on-write view stays what it is. Allowed on REGION_NULL and twice.
+ */
 void region_deinit(struct region *region);
 
 /* Leases `count` neighbours, near the part; false: no such run in any part. */
@@ -58,9 +61,3 @@ void region_set_built(struct region *region, uint32_t index, bool huge);
 void region_grow_later(struct region *region, uint32_t first, uint32_t count);
 /* The next superslab to build, or HAK_NO_SUPERSLAB. */
 uint32_t region_grow_next(struct region *region);
-
-/*
- * Gives back up to `max` superslabs, punched; frozen ones are only forgotten, a child maps them.
- * The number that left the region; 0: it is empty.
- */
-uint32_t region_drain(struct region *region, uint32_t max);

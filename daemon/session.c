@@ -17,6 +17,8 @@
 
 #define SESSION_MAGIC UINT64_C(0x736573732d68616b)
 
+static void on_closed(struct loop_op *op, int result, bool more);
+
 /* ---- set-up ---- */
 
 static int make_segment(struct session *session)
@@ -81,12 +83,17 @@ static void set_comm(struct session *session, const char *comm)
 		session->comm[i] = comm[i] < ' ' || comm[i] > '~' || comm[i] == '"' ? '?' : comm[i];
 }
 
+/*
+ * Nothing is punched. The process may have forked and died before its FREEZE was read; its child
+ * then maps slices copy-on-write that look like any other here. The last close frees what nobody
+ * maps, and only that.
+ */
 static void settle(struct session *session)
 {
 	if (session->state != SESSION_DRAINING || session->bell.in_flight ||
-	    session->death.in_flight)
+	    session->death.in_flight || session->closing.in_flight)
 		return;
-	list_add(&session->daemon->draining, &session->active);
+	loop_close(&session->closing, session->region.fd);
 }
 
 static void on_bell(struct bell *bell)
@@ -155,6 +162,7 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 	daemon->stats.sessions++;
 	bell_init(&session->bell, daemon->bells, on_bell);
 	loop_op_init(&session->death, daemon->loop, on_death);
+	loop_op_init(&session->closing, daemon->loop, on_closed);
 	loop_poll(&session->death, session->pidfd);
 	session_attach(session, conn);
 	session_wake(session);
@@ -173,6 +181,7 @@ static void session_free(struct session *session)
 	session->account = account_close(&daemon->accounts, session->account);
 	bell_deinit(&session->bell);
 	loop_op_deinit(&session->death);
+	loop_op_deinit(&session->closing);
 	drop_memory(session);
 	hak_sys_close(session->pidfd);
 	list_del(&session->link);
@@ -181,6 +190,18 @@ static void session_free(struct session *session)
 	daemon->session_count--;
 	session->magic = 0;
 	free(session);
+}
+
+static void on_closed(struct loop_op *op, int result, bool more)
+{
+	struct session *session = hak_container_of(op, struct session, closing);
+
+	(void)result;
+	(void)more;
+	hak_assert(session->magic == SESSION_MAGIC);
+	session->region.fd = -1;
+	session->daemon->stats.reclaimed += session->region.runs.taken;
+	session_free(session);
 }
 
 /* ---- connection ---- */
@@ -286,23 +307,6 @@ void session_end(struct session *session, const char *reason)
 	hang_up(session);
 	loop_cancel(&session->death);
 	settle(session);
-}
-
-bool session_drain(struct session *session)
-{
-	struct daemon *daemon = session->daemon;
-	uint32_t n;
-
-	/* A daemon that leaves takes nothing away: its clients go on with what they have. */
-	if (!daemon->stopping) {
-		n = region_drain(&session->region, LIMIT_RECLAIM_STEP);
-		account_release(&daemon->accounts, session->account, n);
-		daemon->stats.reclaimed += n;
-		if (session->region.runs.taken)
-			return false;
-	}
-	session_free(session);
-	return true;
 }
 
 /* ---- between turns ---- */

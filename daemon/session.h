@@ -12,13 +12,12 @@
  *	ATTACHED, DETACHED  its ring is served
  *	EVICTED             not served any more; what it has stays its own, and charged, until the
  *	                    process is gone: memory that it may be using is not taken away
- *	DRAINING            given back in steps, once nothing that names its memory is in flight
+ *	DRAINING            its file is being closed, once nothing that names its memory is in flight
  *
  * The pidfd is the judge of death. A closed socket alone says nothing: programs close all their
  * descriptors. Then the presence file is asked (see presence.h), at once and with every tick.
  *
- * A session is in daemon.active when its ring is to be looked at (or, DRAINING, its region given
- * back), else its bell waits for the client, or it is parked: its completion ring is full, and only
+ * A session is in daemon.active when its ring is to be looked at, else its bell waits for the client, or it is parked: its completion ring is full, and only
  * the tick looks whether that has changed.
  */
 #pragma once
@@ -54,7 +53,7 @@ struct session {
 	uint64_t magic;
 	struct daemon *daemon;
 	struct list link;    /* daemon.sessions */
-	struct list active;  /* daemon.active or daemon.draining */
+	struct list active;  /* daemon.active */
 	struct list growing; /* daemon.growing */
 	enum session_state state;
 
@@ -66,6 +65,7 @@ struct session {
 	struct conn *conn; /* NULL: no socket */
 	int pidfd;
 	struct loop_op death;
+	struct loop_op closing;
 
 	int segment_fd;
 	int presence_fd;
@@ -99,10 +99,8 @@ void session_hung_up(struct session *session, struct conn *conn);
 
 /* The client broke the rules: hangs up, with the reason in the log and in a last frame. */
 void session_evict(struct session *session, const char *reason);
-/* The process is gone, or wants to be forgotten: hangs up, gives everything back in steps. */
+/* The process is gone, or wants to be forgotten: hangs up, gives everything back. */
 void session_end(struct session *session, const char *reason);
-/* One step of giving back; true: all is gone, and so is the object. */
-bool session_drain(struct session *session);
 
 /* What no event announces. True: look again at the next tick. */
 bool session_tick(struct session *session);

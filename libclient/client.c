@@ -26,9 +26,13 @@ static enum hak_client_state decide(struct hak_config *config)
 {
 	int r;
 
+	/* A sanitizer has put itself before libc's functions, too, and is not yet set up when the
+	 * loader first calls us: ask for it with nothing but symbols. */
+	if (hak_next_insists())
+		return libc_mode();
 	/* Before anything else: not one block may come from us if libc is wanted. */
 	hak_config_read(config, hak_is_preload);
-	if (hak_next_insists() || config->mode == HAK_MODE_LIBC)
+	if (config->mode == HAK_MODE_LIBC)
 		return libc_mode();
 	r = hak_heap_init(config);
 	if (!r)

@@ -88,7 +88,8 @@ int hak_connect(struct hak_greeting *ret_greeting, const char *path, uint64_t re
 	greeting.sock = hak_sys_move_high(greeting.sock);
 	hello = make_hello(resume);
 	r = hak_fdpass_send(greeting.sock, &hello, NULL, 0);
-	if (!r)
+	/* A daemon that is full refuses before it has heard us. */
+	if (!r || r == -EPIPE || r == -ECONNRESET)
 		r = receive(&greeting, greeting.sock);
 	if (!r && greeting.welcome.region_superslabs > HAK_REGION_SUPERSLABS)
 		r = -EPROTO;

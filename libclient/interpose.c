@@ -5,6 +5,7 @@
  *
  * Two lines each: the inline path is the function.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -122,27 +123,35 @@ HAK_EXPORT size_t malloc_usable_size(void *p)
 	return hak_usable(p);
 }
 
+/* In libc mode questions about the heap are libc's to answer: its function, else NULL. */
+static void *libcs(const char *name)
+{
+	return hak_client_start() == HAK_CLIENT_LIBC ? dlsym(RTLD_NEXT, name) : NULL;
+}
+
 HAK_EXPORT int malloc_trim(size_t pad)
 {
-	(void)pad;
-	return hak_give_back() > 0;
+	int (*next)(size_t) = libcs("malloc_trim");
+
+	return next ? next(pad) : hak_give_back() > 0;
 }
 
 /* Every parameter of glibc's is about a heap that is not there; "understood, nothing to do". */
 HAK_EXPORT int mallopt(int param, int value)
 {
-	(void)param;
-	(void)value;
-	return 1;
+	int (*next)(int, int) = libcs("mallopt");
+
+	return next ? next(param, value) : 1;
 }
 
 HAK_EXPORT struct mallinfo2 mallinfo2(void)
 {
+	struct mallinfo2 (*next)(void) = libcs("mallinfo2");
 	struct mallinfo2 info = { 0 };
 	struct hak_stats s;
 
-	if (hak_client_start() != HAK_CLIENT_READY)
-		return info;
+	if (next)
+		return next();
 	hak_stats_read(&s);
 	info.arena = (size_t)(s.added - s.clean) << HAK_SUPERSLAB_SHIFT;
 	info.hblks = s.heap.spans;
@@ -168,10 +177,14 @@ HAK_EXPORT struct mallinfo mallinfo(void)
 
 HAK_EXPORT int malloc_info(int options, FILE *out)
 {
-	struct mallinfo2 info = mallinfo2();
+	int (*next)(int, FILE *) = libcs("malloc_info");
+	struct mallinfo2 info;
 
+	if (next)
+		return next(options, out);
 	if (options)
 		return EINVAL;
+	info = mallinfo2();
 	fprintf(out,
 		"<malloc version=\"1\">\n<heap nr=\"0\">\n"
 		"<system type=\"current\" size=\"%zu\"/>\n"
@@ -184,5 +197,10 @@ HAK_EXPORT int malloc_info(int options, FILE *out)
 
 HAK_EXPORT void malloc_stats(void)
 {
-	hak_stats_report();
+	void (*next)(void) = libcs("malloc_stats");
+
+	if (next)
+		next();
+	else
+		hak_stats_report();
 }

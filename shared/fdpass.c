@@ -4,8 +4,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "shared/sys.h"
+
+/* syscall(): sendmsg() and recvmsg() are cancellation points, see sys.c. */
 
 /* Room for what an attacker may attach (the kernel's limit is 253), so that we see and close it. */
 #define RECV_FDS_ROOM 253u
@@ -41,7 +45,7 @@ int hak_fdpass_send(int sock, const struct hak_wire_frame *frame, const int *fds
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
 	}
 	do {
-		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = syscall(SYS_sendmsg, sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		r = -errno;
@@ -100,7 +104,7 @@ ssize_t hak_fdpass_recv(int sock, void *buf, size_t size, int *ret_fds, unsigned
 	if (max_fds > HAK_WIRE_FDS_MAX)
 		max_fds = HAK_WIRE_FDS_MAX;
 	do {
-		n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		n = syscall(SYS_recvmsg, sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		n = -errno;

@@ -33,6 +33,11 @@
 
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
+/*
+ * syscall() instead of libc's wrapper where that is a cancellation point: malloc is none, and a
+ * thread cancelled in here would leave with the heap's lock.
+ */
+
 /* Turns a -1/errno result into 0 or more, or -errno, and restores errno. */
 static inline long done(long r, int saved)
 {
@@ -62,7 +67,7 @@ int hak_sys_memfd(int *ret_fd, const char *name, uint64_t size, bool seal_all)
 	if (r >= 0)
 		r = SYS(fchmod((int)fd, 0600));
 	if (r >= 0)
-		r = SYS(fcntl((int)fd, F_ADD_SEALS, seals));
+		r = SYS(syscall(SYS_fcntl, (int)fd, F_ADD_SEALS, seals));
 	if (r < 0) {
 		hak_sys_close((int)fd);
 		return (int)r;
@@ -187,24 +192,24 @@ void hak_sys_name(void *at, uint64_t size, const char *name)
 
 int hak_sys_punch(int fd, uint64_t off, uint64_t size)
 {
-	return (int)SYS(
-		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
+	return (int)SYS(syscall(SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				(off_t)off, (off_t)size));
 }
 
 int hak_sys_fallocate(int fd, uint64_t off, uint64_t size)
 {
-	return (int)SYS(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
+	return (int)SYS(syscall(SYS_fallocate, fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
 }
 
 int hak_sys_add_seals(int fd, int seals)
 {
-	return (int)SYS(fcntl(fd, F_ADD_SEALS, seals));
+	return (int)SYS(syscall(SYS_fcntl, fd, F_ADD_SEALS, seals));
 }
 
 int hak_sys_close(int fd)
 {
 	if (fd >= 0)
-		(void)SYS(close(fd));
+		(void)SYS(syscall(SYS_close, fd));
 	return -1;
 }
 
@@ -223,7 +228,7 @@ int hak_sys_move_high(int fd)
 		return fd;
 	if (lim.rlim_cur <= 2048) /* leave the upper part of a small table to us */
 		floor = (int)(lim.rlim_cur - lim.rlim_cur / 16 - 1);
-	high = SYS(fcntl(fd, F_DUPFD_CLOEXEC, floor));
+	high = SYS(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, floor));
 	if (high < 0)
 		return fd;
 	hak_sys_close(fd);
@@ -283,10 +288,12 @@ uint64_t hak_sys_boottime_ns(void)
 
 int hak_sys_poll(struct pollfd *fds, unsigned n, int timeout_ms)
 {
+	struct timespec ts = { .tv_sec = timeout_ms / 1000,
+			       .tv_nsec = (timeout_ms % 1000) * 1000000L };
 	long r;
 
 	do {
-		r = SYS(poll(fds, n, timeout_ms));
+		r = SYS(syscall(SYS_ppoll, fds, n, timeout_ms < 0 ? NULL : &ts, NULL, 0));
 	} while (r == -EINTR);
 	return (int)r;
 }
@@ -303,7 +310,7 @@ int hak_sys_connect(int *ret_sock, const char *path)
 	sock = SYS(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (sock < 0)
 		return (int)sock;
-	r = SYS(connect((int)sock, (struct sockaddr *)&addr, sizeof(addr)));
+	r = SYS(syscall(SYS_connect, sock, &addr, sizeof(addr)));
 	if (r < 0) {
 		hak_sys_close((int)sock);
 		return (int)r;
@@ -341,7 +348,7 @@ int hak_sys_peer(struct hak_peer *ret_peer, int *ret_pidfd, int sock)
 		if (r < 0)
 			return (int)r;
 	}
-	(void)SYS(fcntl(fd, F_SETFD, FD_CLOEXEC));
+	(void)SYS(syscall(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC));
 	*ret_peer = (struct hak_peer){ .pid = cred.pid, .uid = cred.uid, .gid = cred.gid };
 	*ret_pidfd = fd;
 	return 0;
@@ -369,7 +376,7 @@ void hak_sys_write(int fd, const void *buf, size_t size)
 	const char *p = buf;
 
 	while (size) {
-		long n = SYS(write(fd, p, size));
+		long n = SYS(syscall(SYS_write, fd, p, size));
 
 		if (n == -EINTR)
 			continue;
@@ -383,13 +390,13 @@ void hak_sys_write(int fd, const void *buf, size_t size)
 ssize_t hak_sys_read_file(const char *path, char *buf, size_t size)
 {
 	size_t used = 0;
-	long fd = SYS(open(path, O_RDONLY | O_CLOEXEC));
+	long fd = SYS(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
 	long n = 0;
 
 	if (fd < 0)
 		return fd;
 	while (used < size - 1) {
-		n = SYS(read((int)fd, buf + used, size - 1 - used));
+		n = SYS(syscall(SYS_read, fd, buf + used, size - 1 - used));
 		if (n == -EINTR)
 			continue;
 		if (n <= 0)

@@ -4,7 +4,7 @@
  * fdpass.c the only readers of `errno` on either side, and they leave it as they found it: this
  * code runs inside other people's malloc.
  *
- * All functions are thread-safe, async-signal-safe and allocate nothing.
+ * All functions are thread-safe, async-signal-safe, no cancellation points, and allocate nothing.
  */
 #pragma once
 
@@ -77,7 +77,7 @@ uint64_t hak_sys_now_ns(void);      /* CLOCK_MONOTONIC */
 uint64_t hak_sys_boottime_ns(void); /* CLOCK_BOOTTIME */
 
 struct pollfd;
-/* poll(2), restarted on signals with the full time: how many are ready, or a negative errno. */
+/* poll(2), restarted on signals with what is left: how many are ready, or a negative errno. */
 int hak_sys_poll(struct pollfd *fds, unsigned n, int timeout_ms);
 
 /* A close-on-exec SOCK_SEQPACKET socket connected to `path`; never blocks (-EAGAIN: the listener is

@@ -68,7 +68,7 @@ def pick(workloads, text):
     """The workloads named by a comma-separated list.
 
     NAME is its default variant, NAME:VARIANT that one, NAME:all every variant; `default` is the
-    default variant of each, `all` is everything, and a group's name is that group.
+    default variant of each, `all` is everything, and @GROUP is that group.
     """
     picked = []
     for word in text.split(','):
@@ -77,8 +77,8 @@ def pick(workloads, text):
             chosen = workloads
         elif word == 'default':
             chosen = [w for w in workloads if w.default]
-        elif not variant and word in {w.group for w in workloads}:
-            chosen = [w for w in workloads if w.group == word]
+        elif word.startswith('@'):
+            chosen = [w for w in workloads if w.group == word[1:]]
         else:
             chosen = [w for w in workloads if w.name == name and
                       (variant == 'all' or w.variant == variant or (not variant and w.default))]

@@ -11,7 +11,7 @@ from .markup import el, join
 # Okabe and Ito's, which stay apart for every kind of colour vision.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#7f7f7f', '#b8a900')
 WIDTH, LABEL, VALUE = 920, 210, 70
-BAR, GAP, TOP = 13, 12, 34
+BAR, GAP, TOP = 13, 12, 46
 MIN_SPAN, MAX_SPAN = 0.25, 8.0  # of log2: the axis shows at least 0.84 to 1.19 of the baseline
 
 
@@ -81,6 +81,9 @@ def bars(rows, title):
         x = axis.x(ratio)
         parts.append(el('line', x1=x, x2=x, y1=TOP - 10, y2=height, stroke='#ddd'))
         parts.append(el('text', label, x=x, y=TOP - 16, text_anchor='middle', class_='small'))
+    for x, anchor, word in ((axis.left, 'start', '\u2190 better'),
+                            (axis.right, 'end', 'worse \u2192')):
+        parts.append(el('text', word, x=x, y=12.0, text_anchor=anchor, class_='small'))
     y = TOP
     for row in rows:
         parts.append(_row(axis, row, colours, y))

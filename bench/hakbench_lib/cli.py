@@ -87,7 +87,7 @@ def _parser(version):
 
     p = commands.add_parser('compare', help='run allocators in turn and compare')
     p.add_argument('--workloads', default='default', metavar='LIST',
-                   help='NAME, NAME:VARIANT, NAME:all, a group, default, all '
+                   help='NAME, NAME:VARIANT, NAME:all, @GROUP, default, all '
                         '(default: %(default)s)')
     p.add_argument('--runs', type=_positive, default=10, help='rounds (default: %(default)s)')
     p.add_argument('--scale', type=_scale, default=1.0,

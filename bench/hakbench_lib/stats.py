@@ -54,6 +54,11 @@ def summary(values, baseline):
     return {'median': median(ratios), 'q1': low, 'q3': high, 'pairs': len(ratios)}
 
 
+def distance(ratio):
+    """How far from 1: half and double are equally far, both 1.0."""
+    return max(ratio, 1 / ratio) - 1
+
+
 def noise_floor(baseline, again):
     """How far from 1 a ratio has to be before it means anything.
 
@@ -63,7 +68,7 @@ def noise_floor(baseline, again):
     aa = summary(again, baseline)
     if aa is None:
         return None
-    return max(abs(aa['median'] - 1), abs(aa['q1'] - 1), abs(aa['q3'] - 1))
+    return max(distance(aa[key]) for key in ('median', 'q1', 'q3'))
 
 
 def verdict(ratio, floor, threshold):
@@ -77,14 +82,14 @@ def verdict(ratio, floor, threshold):
         return NEUTRAL, 'no figures'
     if ratio['pairs'] < MIN_RUNS:
         return NEUTRAL, f'fewer than {MIN_RUNS} runs'
-    distance = abs(ratio['median'] - 1)
-    if distance <= floor:
+    far = distance(ratio['median'])
+    if far <= floor:
         return NEUTRAL, 'within the noise'
-    if distance < threshold:
+    if far < threshold:
         return NEUTRAL, 'below the threshold'
     if ratio['median'] < 1:
-        return (GO, 'faster') if ratio['q3'] < 1 else (NEUTRAL, 'the runs disagree')
-    return (NO_GO, 'slower') if ratio['q1'] > 1 else (NEUTRAL, 'the runs disagree')
+        return (GO, 'better') if ratio['q3'] < 1 else (NEUTRAL, 'the runs disagree')
+    return (NO_GO, 'worse') if ratio['q1'] > 1 else (NEUTRAL, 'the runs disagree')
 
 
 def overall(verdicts):

@@ -22,12 +22,11 @@ def ratio(value):
 
 
 def figure(value):
-    """Three or more digits, whatever the size."""
+    """Three or more digits, whatever the size. Differences of two runs may be a little below 0."""
     if value is None:
         return '-'
-    if value >= 1000:
-        return f'{value:,.0f}'
-    return f'{value:.1f}' if value >= 100 else f'{value:.2f}'
+    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2
+    return f'{round(value, digits) + 0.0:,.{digits}f}'
 
 
 def mib(kib):
@@ -81,7 +80,7 @@ def counts(result):
         rows.append(('  ' + name,
                      *(figure(s['allocator'][k]) for k in ('Ir', 'Bc', 'Bi')),
                      *(figure(s['whole'][k]) for k in ('Ir', 'Bc', 'Bi')),
-                     '-' if s['syscalls'] is None else f"{s['syscalls']:.4f}",
+                     '-' if s['syscalls'] is None else f"{round(s['syscalls'], 4) + 0.0:.4f}",
                      figure(s['calls'])))
     text = head + columns(rows, right=range(1, 9)) + '\n'
     text += 'First the allocator alone (all that runs inside its entry points), then the program.\n'

@@ -71,6 +71,9 @@ class _Tap(unittest.TestResult):
 
 
 def main():
+    if not os.access(HAKBENCH, os.X_OK):
+        print('Bail out! HAKBENCH does not name the program to test')
+        sys.exit(1)
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules['__main__'])
     result = _Tap()
     suite.run(result)

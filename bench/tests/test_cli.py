@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 import rig
+from hakbench_lib import catalogue
 from rig import call, call_json
 
 COMPARE = ('compare', '--runs', '1', '--ops', '200')
@@ -76,6 +77,18 @@ class Running(unittest.TestCase):
         self.assertEqual(status, 0)
         for name in names:
             self.assertIn(name, out)
+
+    def test_names_stand_for_workloads(self):
+        workloads = catalogue.load(rig.WORKLOADS)
+
+        def titles(text):
+            return [w.title for w in catalogue.pick(workloads, text)]
+        self.assertEqual(titles('startup'), ['startup:default'])
+        self.assertEqual(titles('large,pair:1k,large:mixed'), ['large:mixed', 'pair:1k'])
+        self.assertEqual(titles('@startup'), titles('startup:all'))
+        self.assertEqual(len(titles('default')), len({w.name for w in workloads}))
+        self.assertEqual(len(titles('all,default')), len(workloads))
+        self.assertEqual({w.group for w in catalogue.pick(workloads, "@threads")}, {'threads'})
 
     def test_run_in_each_mode(self):
         for allocator in ('libc', 'embedded', 'daemon', 'forced-libc'):

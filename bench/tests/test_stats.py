@@ -44,8 +44,8 @@ class Pairs(unittest.TestCase):
 
     def test_noise_floor_is_the_farthest_of_median_and_quartiles(self):
         self.assertEqual(stats.noise_floor([10, 10, 10], [10, 10, 10]), 0)
-        self.assertAlmostEqual(stats.noise_floor([10] * 5, [9, 9.5, 10, 10.5, 13]), 0.05)
-        self.assertAlmostEqual(stats.noise_floor([10] * 5, [7, 8, 10, 10, 10]), 0.2)
+        self.assertAlmostEqual(stats.noise_floor([10] * 5, [9, 9.6, 10, 10.5, 13]), 0.05)
+        self.assertAlmostEqual(stats.noise_floor([10] * 5, [7, 8, 10, 10, 10]), 0.25)
         self.assertIsNone(stats.noise_floor([0], [0]))
 
 
@@ -60,7 +60,8 @@ class Verdicts(unittest.TestCase):
     def test_nothing_is_claimed_within_the_noise(self):
         self.check('neutral', ratio(0.8, 0.78, 0.82), 0.25, 0.02)
         self.check('neutral', ratio(1.2, 1.15, 1.25), 0.25, 0.02)
-        self.check('neutral', ratio(0.75), 0.25, 0.0)
+        self.check('neutral', ratio(0.81), 0.25, 0.0)
+        self.check('GO', ratio(0.3), 1.5, 0.02)
 
     def test_nothing_is_claimed_below_the_threshold(self):
         self.check('neutral', ratio(0.97), 0.01, 0.05)

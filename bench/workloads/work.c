@@ -71,6 +71,9 @@ int work_report(struct work *work)
 	struct work_memory final, trimmed;
 
 	work_memory_read(&final);
+	/* The kernel's own mark comes from counters kept per CPU: it may be a little behind. */
+	if (final.peak_kib < work->live.rss_kib)
+		final.peak_kib = work->live.rss_kib;
 	(void)malloc_trim(0); /* the preloaded allocator's, where it has one */
 	work_memory_read(&trimmed);
 

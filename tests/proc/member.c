@@ -387,6 +387,27 @@ struct hak_report_session member_await(struct rig *rig, pid_t pid, member_fits *
 	}
 }
 
+uint64_t member_settle(struct rig *rig, const struct member *m)
+{
+	uint64_t until = hak_sys_now_ns() + RIG_DEADLINE_MS * UINT64_C(1000000);
+	struct hak_report_session records[MAX_RECORDS];
+
+	for (;;) {
+		struct member_answer a = member_do(m, MEMBER_TRIM, 0, 0);
+		struct pollfd dead = { .fd = rig->pidfd, .events = POLLIN };
+		int n = raw_sessions(rig->socket, records, MAX_RECORDS);
+
+		for (int i = 0; i < n; i++) {
+			if (records[i].pid == (uint32_t)m->pid &&
+			    member_has_bytes(&records[i], a.info.shared_bytes))
+				return a.info.shared_bytes;
+		}
+		if (poll(&dead, 1, 5) > 0 || hak_sys_now_ns() > until)
+			fail_msg("member %d and the daemon do not agree on %lu bytes", (int)m->pid,
+				 a.info.shared_bytes);
+	}
+}
+
 bool member_any(const struct hak_report_session *s, uint64_t arg)
 {
 	(void)s;

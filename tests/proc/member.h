@@ -58,6 +58,8 @@ void member_kill(struct member *m);
 /* Waits until the daemon reports a session of that process that `fits`. */
 typedef bool member_fits(const struct hak_report_session *s, uint64_t arg);
 struct hak_report_session member_await(struct rig *rig, pid_t pid, member_fits *fits, uint64_t arg);
+/* Trims until member and daemon agree on what is leased (answers may be under way): the bytes. */
+uint64_t member_settle(struct rig *rig, const struct member *m);
 bool member_any(const struct hak_report_session *s, uint64_t arg);
 bool member_has_bytes(const struct hak_report_session *s, uint64_t bytes);
 bool member_has_more(const struct hak_report_session *s, uint64_t bytes); /* or as many */

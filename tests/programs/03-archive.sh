@@ -10,7 +10,13 @@ need tar xz sort awk
 # Numbers in an order that looks random and is the same everywhere.
 shuffled()
 {
-	awk 'BEGIN { x = 1; for (i = 0; i < 1000000; i++) { x = (x * 48271) % 2147483647; print x, i % 977 } }'
+	awk 'BEGIN {
+		x = 1
+		for (i = 0; i < 1000000; i++) {
+			x = (x * 48271) % 2147483647
+			print x, i % 977
+		}
+	}'
 }
 
 sorting()

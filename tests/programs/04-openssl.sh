@@ -28,7 +28,8 @@ ciphers()
 	openssl sha256 plain
 	openssl enc -aes-256-cbc -pbkdf2 -S 0102030405060708 -pass pass:word -in plain -out secret
 	openssl sha256 secret
-	openssl enc -d -aes-256-cbc -pbkdf2 -S 0102030405060708 -pass pass:word -in secret | cmp - plain
+	openssl enc -d -aes-256-cbc -pbkdf2 -S 0102030405060708 -pass pass:word -in secret |
+		cmp - plain
 	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ec.pem
 	openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.pem
 	for key in ec rsa; do

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# stress-ng: its malloc stressor in two processes of several threads each, which verifies what it wrote.
+# stress-ng: its malloc stressor in two processes of several threads each, which verifies what it
+# wrote.
 
 . "$(dirname "$0")/lib.sh"
 

@@ -99,7 +99,8 @@ benchmark()
 	start_redis bench
 	# How fast is not the question: the names of the tests that ran.
 	redis-benchmark -s bench.sock -c 20 -n 20000 -P 8 -r 10000 -d 300 --csv | cut -d, -f1
-	redis-benchmark -s bench.sock -c 20 -n 20000 --threads 2 -r 10000 -t set,get --csv | cut -d, -f1
+	redis-benchmark -s bench.sock -c 20 -n 20000 --threads 2 -r 10000 -t set,get --csv |
+		cut -d, -f1
 	cli bench memory usage mylist | grep -c .
 	cli bench flushall
 	cli bench dbsize

@@ -57,11 +57,20 @@ dump()
 balances()
 {
 	sql <<-'END'
-		select count(*), sum(abalance), md5(string_agg(aid || ':' || abalance, ',' order by aid)) from pgbench_accounts;
+		select count(*), sum(abalance),
+		       md5(string_agg(aid || ':' || abalance, ',' order by aid))
+		  from pgbench_accounts;
 		select count(*), sum(tbalance) from pgbench_tellers;
 		select count(*), sum(bbalance) from pgbench_branches;
-		select count(*), sum(delta), md5(string_agg(aid || ':' || delta, ',' order by aid, delta)) from pgbench_history;
+		select count(*), sum(delta),
+		       md5(string_agg(aid || ':' || delta, ',' order by aid, delta))
+		  from pgbench_history;
 	END
+}
+
+transactions()
+{
+	"$LOAD_BIN/pgbench" -c 4 -j 2 "$@" | grep -E '^number of (transactions|failed)'
 }
 
 pgbench()
@@ -73,8 +82,8 @@ pgbench()
 	has_session "$SERVER"
 	sql -c "select pg_read_file('/proc/self/maps')" >../evidence.backend
 	"$LOAD_BIN/pgbench" -i -q -s 5 2>/dev/null
-	"$LOAD_BIN/pgbench" -c 4 -j 2 -t 500 --random-seed=4711 | grep -E '^number of (transactions|failed)'
-	"$LOAD_BIN/pgbench" -n -S -C -c 4 -j 2 -t 50 --random-seed=4712 | grep -E '^number of (transactions|failed)'
+	transactions -t 500 --random-seed=4711
+	transactions -t 50 --random-seed=4712 -n -S -C
 	balances
 	stop_server INT 30
 	start_postgres

@@ -20,9 +20,9 @@ regression_tests()
 
 types()
 {
-	regression_tests test_dict test_list test_set test_bytes test_unicode test_array test_deque \
-		test_gc test_weakref test_memoryview test_itertools test_re test_json test_pickle \
-		test_zlib test_decimal test_ctypes test_mmap
+	regression_tests test_dict test_list test_set test_bytes test_unicode test_array \
+		test_deque test_gc test_weakref test_memoryview test_itertools test_re test_json \
+		test_pickle test_zlib test_decimal test_ctypes test_mmap
 }
 
 threads()
@@ -50,9 +50,9 @@ multiprocessing()
 {
 	local class match=()
 
-	for class in Process Pool PoolWorkerLifetime PoolWorkerErrors Queue Connection SharedMemory \
-		Heap Value Array SharedCTypes Semaphore Event Lock SubclassingProcess \
-		PicklingConnections ListenerClient Finalize; do
+	for class in Process Pool PoolWorkerLifetime PoolWorkerErrors Queue Connection \
+		SharedMemory Heap Value Array SharedCTypes Semaphore Event Lock \
+		SubclassingProcess PicklingConnections ListenerClient Finalize; do
 		match+=(-m "*.WithProcessesTest$class.*")
 	done
 	regression_tests "$1" "${match[@]}"

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Sourced by the families of compilers: with and without the library they must make the same objects,
-# byte for byte. LOAD_CC and LOAD_CXX are the commands, LOAD_CC1 and LOAD_CC1XX the programs which do
-# the work behind them.
+# Sourced by the families of compilers: with and without the library they must make the same
+# objects, byte for byte. LOAD_CC and LOAD_CXX are the commands, LOAD_CC1 and LOAD_CC1XX the
+# programs which do the work behind them.
 
-# A copy, so that both sides read the same even while somebody edits it. Both compile in this folder,
-# whose name is part of the debug information.
+# A copy, so that both sides read the same even while somebody edits it. Both compile in this
+# folder, whose name is part of the debug information.
 LOAD_SOURCES=$WORK/$FAMILY.sources
 mkdir "$LOAD_SOURCES"
 (cd "$ROOT" && cp -r --parents -t "$LOAD_SOURCES" shared tiny libclient daemon tools)

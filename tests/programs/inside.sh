@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# What the functions given to `same` (lib.sh) may use. Each runs in a shell of its own, which is itself
-# under the library when SIDE is `hak`, in a directory of its own.
+# What the functions given to `same` (lib.sh) may use. Each runs in a shell of its own, which is
+# itself under the library when SIDE is `hak`, in a directory of its own.
 
 set -euo pipefail
 
@@ -54,7 +54,8 @@ has_session()
 # start_server "line that says it is ready" SECONDS COMMAND...
 #
 # SERVER is its process, SERVER_LOG what it prints (a caller with several keeps them). All processes
-# of a server hold the writing end of that pipe, so end of file means that every one of them is gone.
+# of a server hold the writing end of that pipe, so end of file means that every one of them is
+# gone.
 start_server()
 {
 	local ready=$1 seconds=$2 fifo=server.$BASHPID.$RANDOM.fifo

@@ -12,8 +12,9 @@
 #	- both ended with status 0 within SECONDS,
 #	- both printed the same on stdout,
 #	- the library said nothing on stderr,
-#	- there is evidence: each file evidence.* that the function left names the library with it, none
-#	  names it without it, and there is at least one.
+#	- there is evidence: each file evidence.* that the function left names the library with it,
+#	  none names it without it, and there is at least one,
+#	- mappings among the evidence show the memory of the daemon, or none of it.
 
 # A family started by hand runs through run.sh, which has what it needs.
 FAMILY=$(basename "$0" .sh)
@@ -79,10 +80,11 @@ run_side()
 	done
 	cd "$dir/$side" || exit 1
 	# A shell starts what it runs in the background with SIGINT and SIGQUIT ignored.
-	exec env -i --default-signal PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME="$PWD/home" TMPDIR="$PWD/tmp" \
-		LC_ALL=C.UTF-8 TZ=UTC SIDE="$side" MODE="$MODE" HERE="$HERE" ROOT="$ROOT" \
-		WORK="$WORK" HAKCTL="$HAKCTL" HAK_LIB="$HAK_LIB" SOCKET="$SOCKET" \
-		"${load[@]}" timeout --kill-after=5 "$seconds" env "${with[@]}" /bin/bash ../workload
+	exec env -i --default-signal PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		HOME="$PWD/home" TMPDIR="$PWD/tmp" LC_ALL=C.UTF-8 TZ=UTC \
+		HERE="$HERE" ROOT="$ROOT" WORK="$WORK" SIDE="$side" MODE="$MODE" \
+		HAKCTL="$HAKCTL" HAK_LIB="$HAK_LIB" SOCKET="$SOCKET" "${load[@]}" \
+		timeout --kill-after=5 "$seconds" env "${with[@]}" /bin/bash ../workload
 }
 
 # run_both serial|parallel SECONDS FUNCTION: leaves directory and statuses in DIR, STATUS_x.
@@ -155,13 +157,31 @@ library_was_in_use()
 	done
 }
 
+# Memory of the daemon is a mapping of a region; other libraries than ours have none. Evidence without
+# a stack is no list of mappings.
+memory_is_where_it_should_be()
+{
+	local file expected=0
+
+	[ "${HAK_LIB##*/}" = libhakmalloc.so ] || return 0
+	[ "$MODE" = embedded ] || expected=1
+	for file in "$DIR"/hak/evidence.*; do
+		grep -qF '[stack]' "$file" || continue
+		[ "$(grep -cm 1 '/memfd:hakmem-region' "$file")" = "$expected" ] || {
+			echo "# not the memory of $MODE mode: ${file##*/}"
+			return 1
+		}
+	done
+}
+
 # finish NAME TEST...: the verdict of a check, and the room that it took.
 finish()
 {
 	local name=$1 findings status=0 check
 
 	findings=$(
-		for check in "${@:2}" library_was_silent library_was_in_use; do
+		for check in "${@:2}" library_was_silent library_was_in_use \
+			memory_is_where_it_should_be; do
 			"$check" || exit 1
 		done
 	) || status=1

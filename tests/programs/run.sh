@@ -10,7 +10,8 @@
 # fault of the library. HAK_PROGRAMS_ALLOW_MISSING=1 turns a program that is not installed into a
 # skip, HAK_KEEP=1 leaves the working directory behind.
 #
-# In daemon mode one hakmemd serves the whole run; what it must show afterwards is checked at the end.
+# In daemon mode one hakmemd serves the whole run; what it must show afterwards is checked at the
+# end.
 
 set -uo pipefail
 
@@ -105,7 +106,8 @@ start_daemon()
 	[ -x "$HAKCTL" ] || die "no $HAKCTL: build first, or set BUILD"
 	SOCKET=$WORK/hakmemd.sock
 	mkfifo "$WORK/daemon.out"
-	"$BUILD/daemon/hakmemd" --foreground --socket "$SOCKET" >"$WORK/daemon.out" 2>&1 </dev/null &
+	"$BUILD/daemon/hakmemd" --foreground --socket "$SOCKET" \
+		>"$WORK/daemon.out" 2>&1 </dev/null &
 	DAEMON_PID=$!
 	exec {DAEMON_OUT}<"$WORK/daemon.out"
 	while ((SECONDS < deadline)); do

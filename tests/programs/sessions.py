@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reads `hakctl sessions --json`: prints how many sessions there are, or looks for a process number."""
+"""Reads `hakctl sessions --json`: prints how many there are, or looks for a process number."""
 
 import json
 import sys

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
-# Prints redis commands, in the protocol's own form, that fill every type in its small and large encoding.
+# Prints redis commands, in the protocol's own form, that fill every type in its small and large
+# encoding.
 use strict;
 use warnings;
 
@@ -26,7 +27,7 @@ for my $n (1 .. 40000) {
 	command('hdel', "hash$k", "f" . next_number(300));
 	command('sadd', "set$k", next_number(1000), "m" . next_number(100));
 	command('zadd', "zset$k", next_number(10000), "z" . next_number(400));
-	command('xadd', "stream" . ($k % 20), "$n-1", 'field', "v$n", 'more', 'w' x next_number(60));
+	command('xadd', 'stream' . ($k % 20), "$n-1", 'field', "v$n", 'w', 'w' x next_number(60));
 	command('setbit', "bits" . ($k % 9), next_number(100000), 1);
 	command('pfadd', 'hll' . ($k % 5), "p$n");
 	command('del', 's' . (1 + next_number($n))) if $n % 4 == 0;

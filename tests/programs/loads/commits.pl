@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
-# Prints a stream for git fast-import: 400 commits on main, a topic branch, merges, tags; always the same.
+# Prints a stream for git fast-import: 400 commits on main, a topic branch, merges, tags; always the
+# same.
 use strict;
 use warnings;
 
@@ -27,9 +28,11 @@ sub change_some_files {
 	my $out = '';
 	for (1 .. 1 + next_number(4)) {
 		my $name = "$dir/file" . next_number(8);
-		my $lines = $files{$name} //= [ map { "line $_ of $name" } 1 .. 40 + next_number(200) ];
+		my $length = 40 + next_number(200);
+		my $lines = $files{$name} //= [ map { "line $_ of $name" } 1 .. $length ];
 		my $at = next_number(scalar @$lines);
-		splice @$lines, $at, next_number(3), map { "changed by $n: " . next_number(1 << 20) } 0 .. next_number(6);
+		my @new = map { "changed by $n: " . next_number(1 << 20) } 0 .. next_number(6);
+		splice @$lines, $at, next_number(3), @new;
 		$out .= "M 100644 inline $name\n" . data(join('', map { "$_\n" } @$lines));
 	}
 	return $out;
@@ -58,7 +61,9 @@ for my $n (1 .. $COMMITS) {
 	} else {
 		$main = commit('main', $n, defined $main ? $main : ());
 	}
-	print "tag v$n\nfrom :$main\ntagger A U Thor <author\@example.org> ", 1600000000 + $n * 3600, " +0000\n",
-	    data("version $n\n") if $n % 100 == 0;
+	next if $n % 100;
+	my $date = 1600000000 + $n * 3600;
+	print "tag v$n\nfrom :$main\ntagger A U Thor <author\@example.org> $date +0000\n";
+	print data("version $n\n");
 }
 print "done\n";

@@ -11,7 +11,8 @@ SHOWN = ("content-encoding", "content-length", "content-range", "content-type", 
 
 
 def fetch(connection, path, method="GET", **headers):
-    connection.request(method, path, headers={name.replace("_", "-"): v for name, v in headers.items()})
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     body = answer.read()
     if answer.getheader("content-encoding") == "gzip":
@@ -24,7 +25,7 @@ def main():
     connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=20)
     for number in range(1, 41):
         fetch(connection, f"/small{number}.txt")
-    for path in ("/numbers.txt", "/noise.bin", "/proxy/numbers.txt", "/proxy/noise.bin", "/missing"):
+    for path in ("/numbers.txt", "/noise.bin", "/proxy/numbers.txt", "/proxy/noise.bin", "/no"):
         fetch(connection, path)
         fetch(connection, path, accept_encoding="gzip")
         fetch(connection, path, range="bytes=100-70000")

@@ -37,7 +37,8 @@ my $text = join ' ', map { sprintf 'w%x-%d', next_number(), $_ } 1 .. 150000;
 my %seen;
 $seen{ length $1 }++ while $text =~ /\b(w[0-9a-f]+)-(?=\d*7\b)/g;
 (my $turned = $text) =~ s/(w)([0-9a-f]+)-(\d+)/$3 . reverse($2) . uc($1)/ge;
-print 'text: ', md5_hex($turned), ' ', join(',', map { "$_:$seen{$_}" } sort { $a <=> $b } keys %seen), "\n";
+my @seen = map { "$_:$seen{$_}" } sort { $a <=> $b } keys %seen;
+print 'text: ', md5_hex($turned), " @seen\n";
 
 my @sorted = sort { length($a) <=> length($b) or $a cmp $b } split /\s+/, $turned;
 print 'sorted: ', md5_hex(join "\n", @sorted), "\n";

@@ -16,8 +16,10 @@ select md5(jsonb_agg(doc order by hash)::text) from fixed where kind < 200;
 select sum(r) from (select rank() over (partition by kind order by hash) as r from fixed) ranked;
 select count(*), sum(length(regexp_replace(hash, '[a-f]+(\d)', '<\1>', 'g'))) from fixed;
 select md5(array_agg(word order by word)::text)
-  from (select distinct unnest(string_to_array(hash, 'a')) as word from fixed where id < 20000) words;
-select count(*) from fixed where to_tsvector('simple', hash || ' ' || kind) @@ to_tsquery('simple', '42 | 43');
+  from (select distinct unnest(string_to_array(hash, 'a')) as word
+          from fixed where id < 20000) words;
+select count(*) from fixed
+ where to_tsvector('simple', hash || ' ' || kind) @@ to_tsquery('simple', '42 | 43');
 with recursive tree(id, depth, path) as (
   select 1, 0, '1'
   union all
@@ -44,7 +46,8 @@ end
 $$;
 select work(n) from generate_series(500, 2000, 500) as n;
 create table part (id int, body text) partition by hash (id);
-select format('create table part%s partition of part for values with (modulus 8, remainder %s)', i, i)
+select format('create table part%s partition of part
+               for values with (modulus 8, remainder %s)', i, i)
   from generate_series(0, 7) as i \gexec
 insert into part select id, hash from fixed where id < 20000;
 update part set body = body || id where id % 3 = 0;

@@ -31,12 +31,13 @@ def result(case):
 
 def run(arguments):
     # Its status tells whether any test failed, which the comparison judges.
-    status = subprocess.run([sys.executable, "-c", THE_RUN, "--junit-xml", "results.xml", *arguments],
-                            stdout=sys.stderr, check=False).returncode
+    command = [sys.executable, "-c", THE_RUN, "--junit-xml", "results.xml", *arguments]
+    status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
     if status < 0:
         sys.exit(f"the tests ended by signal {-status}")
     root = etree.parse("results.xml").getroot()
-    print("\n".join(sorted(f"{case.get('name')} {result(case)}" for case in root.iter("testcase"))))
+    lines = [f"{case.get('name')} {result(case)}" for case in root.iter("testcase")]
+    print("\n".join(sorted(lines)))
 
 
 def load(path):
@@ -50,13 +51,16 @@ def compare(without, with_library):
     different = sorted(name for name in without.keys() | with_library.keys()
                        if name not in failed and without.get(name) != with_library.get(name))
     for name in different[:20]:
-        print(f"#   {name}: without the library {without.get(name)}, with it {with_library.get(name)}")
+        print(f"#   {name}: {without.get(name)} without, {with_library.get(name)} with the library")
     if passed < PASSED_AT_LEAST * len(without) or not passed:
         print(f"#   only {passed} of {len(without)} tests pass without the library")
         return 1
-    print(f"# {passed} of {len(without)} tests passed in both, {len(failed)} fail without the library" if not different
-          else f"# {len(different)} of {len(without)} tests ended differently")
-    return 1 if different else 0
+    if different:
+        print(f"# {len(different)} of {len(without)} tests ended differently")
+        return 1
+    print(f"# {passed} of {len(without)} tests passed in both, "
+          f"{len(failed)} fail without the library")
+    return 0
 
 
 if __name__ == "__main__":

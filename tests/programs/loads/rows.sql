@@ -16,9 +16,11 @@ SELECT kind, count(*), sum(value), group_concat(id % 7, '') FROM item
 SELECT count(DISTINCT name) FROM item;
 SELECT a.kind, count(*) FROM item a JOIN item b ON b.id = a.id * 2 AND b.kind <> a.kind
  WHERE a.kind IN (1, 2, 3) GROUP BY a.kind;
-SELECT sum(r) FROM (SELECT row_number() OVER (PARTITION BY kind ORDER BY value, id) AS r FROM item WHERE kind < 300);
+SELECT sum(r) FROM (SELECT row_number() OVER (PARTITION BY kind ORDER BY value, id) AS r
+                      FROM item WHERE kind < 300);
 SELECT json_array_length(j), substr(j, 1, 60)
-  FROM (SELECT json_group_array(json_object('id', id, 'name', name)) AS j FROM item WHERE kind < 40);
+  FROM (SELECT json_group_array(json_object('id', id, 'name', name)) AS j
+          FROM item WHERE kind < 40);
 UPDATE item SET name = name || '-' || kind, value = value * 2 WHERE kind % 10 = 3;
 DELETE FROM item WHERE kind % 10 = 4;
 SELECT count(*), sum(length(name)), sum(length(body)) FROM item;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# What scripts do all day: a shell that forks without exec, several thousand times, with data of its own.
+# What scripts do all day: a shell that forks without exec, several thousand times, with data of its
+# own.
 
 set -u
 

@@ -74,11 +74,10 @@ static uint32_t node(char **env)
 	if (!v || !*v)
 		return HAK_NODE_ANY;
 	for (const char *p = v; *p; p++) {
-		if (*p < '0' || *p > '9' || n > 1023) {
+		if (*p < '0' || *p > '9' || (n = n * 10 + (uint32_t)(*p - '0')) > 1023) {
 			hak_warn("HAKMEM_NODE=%s: not a node number; using any node", v);
 			return HAK_NODE_ANY;
 		}
-		n = n * 10 + (uint32_t)(*p - '0');
 	}
 	return n;
 }

@@ -50,7 +50,7 @@ static void convert_run(struct hak_heap *heap, uint32_t first, uint32_t count)
 	if (r < 0)
 		hak_die("fork: can't make %u superslabs private", count);
 	for (uint32_t i = first; i < first + count; i++)
-		hak_heap_flip(heap, i, HAK_SUPER_SHARED | HAK_SUPER_COPY);
+		hak_heap_flip(heap, i, HAK_SUPER_SHARED | HAK_SUPER_COPY | HAK_SUPER_FROZEN);
 	/* A full ring only means that the daemon never learns: it does not reuse what is leased. */
 	(void)hak_session_post(&heap->session, &sqe);
 }
@@ -108,6 +108,7 @@ static void after_in_child(void)
 	}
 	heap->shift = end;
 	heap->pending = heap->pending_superslabs = heap->ahead = 0;
+	heap->swept = false;
 	heap->stalled = false;
 	hak_session_forget(&heap->session);
 	after_in_parent();

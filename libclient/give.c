@@ -41,13 +41,35 @@ static bool release_copy(struct hak_heap *heap, uint32_t first, uint32_t count)
 	return true;
 }
 
+/* The parts of the region's file that are neither mapped here nor, perhaps, by a child. */
+void hak_heap_sweep(struct hak_heap *heap)
+{
+	const struct hak_super *supers = &heap->carve.supers[heap->shift];
+	const uint8_t keep = HAK_SUPER_SHARED | HAK_SUPER_FROZEN;
+	uint32_t high = heap->carve.zone[0].high, end = heap->session.region_superslabs;
+	int fd = hak_session_region_fd(&heap->session);
+
+	heap->swept = true;
+	high = high > heap->shift ? high - heap->shift : 0;
+	for (uint32_t at = 0, first = 0; fd >= 0 && first < end; at++) {
+		if (at < high && !(supers[at].flags & keep))
+			continue;
+		if (at >= high) /* above, nothing was ever mapped */
+			at = end;
+		if (at > first)
+			(void)hak_sys_punch(fd, (uint64_t)first << HAK_SUPERSLAB_SHIFT,
+					    (uint64_t)(at - first) << HAK_SUPERSLAB_SHIFT);
+		first = at + 1;
+	}
+}
+
 static bool release_shared(struct hak_heap *heap, uint32_t first, uint32_t count)
 {
 	uint64_t off = (uint64_t)(first - heap->shift) << HAK_SUPERSLAB_SHIFT;
 	uint64_t size = (uint64_t)count << HAK_SUPERSLAB_SHIFT;
 	struct hak_sqe sqe = { .op = HAK_OP_RETURN, .first = first - heap->shift, .count = count };
 
-	if (heap->session.state != HAK_SESSION_UP) {
+	if (!hak_session_alive(&heap->session)) {
 		/* The daemon is gone; the memory is still a file's, so punch it ourselves. */
 		int fd = hak_session_region_fd(&heap->session);
 

@@ -113,6 +113,8 @@ uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused)
 	uint32_t best = 0;
 	int r;
 
+	if (heap->session.state == HAK_SESSION_LOST && !heap->swept)
+		hak_heap_sweep(heap);
 	while (!hak_session_reap(&heap->session, &cqe)) {
 		if (cqe.op != HAK_OP_LEASE)
 			continue;
@@ -204,8 +206,12 @@ bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs)
 {
 	int r;
 
-	if (!connected(heap) || superslabs > HAK_LEASE_MAX || heap->stalled)
+	if (!connected(heap) || superslabs > HAK_LEASE_MAX)
 		return add_local(heap, superslabs);
+	if (heap->stalled) { /* is it slow, or gone? */
+		(void)hak_session_alive(&heap->session);
+		return add_local(heap, superslabs);
+	}
 
 	/* What was asked for ahead may do, and comes first. */
 	if (!(heap->pending && superslabs == 1) && !ask(heap, (uint32_t)superslabs))

@@ -224,6 +224,7 @@ size_t hak_heap_trim(void)
 	uint64_t bytes;
 
 	pthread_mutex_lock(&hak_heap.lock);
+	(void)hak_session_alive(&hak_heap.session);
 	(void)hak_heap_reap(&hak_heap, NULL);
 	bytes = hak_heap_release(&hak_heap, 0, true);
 	pthread_mutex_unlock(&hak_heap.lock);

@@ -11,8 +11,8 @@
  * What a superslab is made of (flags beside the engine's own):
  *   SHARED  a slice of the region, mapped shared, leased from the daemon
  *   COPY    was SHARED when the process forked: now a copy-on-write view of the slice, which the
- *           daemon has frozen. Wholly freed, it is replaced by anonymous memory and none of the
- *           two.
+ *           daemon has frozen. Wholly freed, it is replaced by anonymous memory.
+ *   FROZEN  is or was COPY: children may map the slice, so nobody ever punches it
  *
  * LOCK  heap.lock is the innermost of ours; the session is used under it. FORK: taken before,
  * released after on both sides (fork.c).
@@ -36,6 +36,7 @@
 
 #define HAK_SUPER_SHARED HAK_SUPER_HOST
 #define HAK_SUPER_COPY   (HAK_SUPER_HOST << 1)
+#define HAK_SUPER_FROZEN (HAK_SUPER_HOST << 2)
 
 struct hak_heap_stats {
 	uint64_t leases;     /* superslabs granted by the daemon */
@@ -63,6 +64,7 @@ struct hak_heap {
 	uint32_t ahead;   /* superslabs to have ready or on their way; follows the rate of use */
 	uint32_t pending; /* leases asked for and not yet answered */
 	uint32_t pending_superslabs;
+	bool swept;   /* hak_heap_sweep() was done */
 	bool stalled; /* a wait was in vain and nothing was answered since: do not wait again */
 	struct hak_heap_stats stats;
 };
@@ -81,6 +83,9 @@ bool hak_heap_resize(struct hak_slab *span, size_t size);
 /* Gives what is wholly free back; bytes. */
 size_t hak_heap_trim(void);
 
+/* Under the lock, once the session is LOST: what the daemon would have taken back goes to the
+ * kernel: returns that it never read, grants that it never told us of. */
+void hak_heap_sweep(struct hak_heap *heap);
 /* Under the lock: gives back empty superslabs beyond what is worth keeping (give.c). */
 void hak_heap_shed(struct hak_heap *heap);
 uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too);

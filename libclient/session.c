@@ -138,6 +138,13 @@ static bool daemon_there(struct hak_session *session)
 	return r <= 0;
 }
 
+bool hak_session_alive(struct hak_session *session)
+{
+	if (session->state == HAK_SESSION_UP && !daemon_there(session))
+		lost(session);
+	return session->state == HAK_SESSION_UP;
+}
+
 static bool has_completion(struct hak_session *session)
 {
 	return atomic_load_explicit(&session->cq.ring->tail, memory_order_acquire) !=

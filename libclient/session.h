@@ -54,6 +54,9 @@ int hak_session_reap(struct hak_session *session, struct hak_cqe *ret_cqe);
 /* Waits until there is a completion to reap. 0, -ETIMEDOUT, or -ECONNRESET: the daemon is gone. */
 int hak_session_wait(struct hak_session *session, uint64_t deadline_ns);
 
+/* Asks the socket whether the daemon is still there; UP becomes LOST if not. True: UP. */
+bool hak_session_alive(struct hak_session *session);
+
 /* The region's descriptor, asked for again if the program closed it; negative errno: not to be
  * had. */
 int hak_session_region_fd(struct hak_session *session);

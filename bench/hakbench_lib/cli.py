@@ -138,10 +138,10 @@ def _subjects(places, args, default):
     return made
 
 
-def _runner(places, args):
+def _runner(places, args, stderr=None):
     placement = runner.Placement(args.cpus, args.node)
     placement.enter()
-    return runner.Runner(places, placement, args.timeout)
+    return runner.Runner(places, placement, args.timeout, stderr)
 
 
 def _write(path, content):
@@ -181,7 +181,7 @@ def _run(places, args):
         raise BenchError(f'{args.allocator} is not installed')
     if len(made) != 1:
         raise UsageError('one allocator is wanted here')
-    with _runner(places, args) as run:
+    with _runner(places, args, sys.stderr) as run:
         result = run.run(workload, made[0], args.ops, _options(args))
     print(json.dumps({**result, 'allocator': made[0].name}))
     return 0

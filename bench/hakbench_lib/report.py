@@ -123,8 +123,9 @@ def _table(result):
         about += f"Noise {percent(e['noise_floor'])}."
         if e['split']:
             steps = {k: ratio(v and v['median']) for k, v in e['split'].items()}
-            about += (f" Embedded against libc is {steps['whole']}: {steps['layout']} from the mere "
-                      f"presence of the library, {steps['allocator']} from the allocator at work.")
+            about += (f" Embedded against libc is {steps['whole']}: {steps['layout']} from the "
+                      f"mere presence of the library, {steps['allocator']} from the allocator "
+                      'at work.')
         rows.append(el('tr', el('td', about, colspan=len(head)), class_='head'))
         for name, s in e['subjects'].items():
             cells = [el('td', c) for c in _cells(s)]

@@ -129,11 +129,13 @@ class Placement:
 class Runner:
     """A context manager: daemons start when the first subject needs them and end with it."""
 
-    def __init__(self, places, placement=None, timeout=900):
+    def __init__(self, places, placement=None, timeout=900, stderr=None):
+        """What programs say on stderr goes to `stderr`, or nowhere as long as they succeed."""
         self._daemon_path = places['daemon']
         self._daemon = None
         self._placement = placement or Placement()
         self._timeout = timeout
+        self._stderr = stderr
 
     def __enter__(self):
         return self
@@ -180,6 +182,8 @@ class Runner:
     def run(self, workload, subject, ops=None, options=()):
         """One run; the JSON line as a dict."""
         out, err = self.start(workload.argv(ops, options), subject)
+        if self._stderr:
+            self._stderr.write(err)
         try:
             result = json.loads(out)
         except ValueError as error:

@@ -3,6 +3,8 @@
 
 import json
 import os
+import signal
+import subprocess
 import tempfile
 import unittest
 
@@ -105,31 +107,64 @@ class Running(unittest.TestCase):
         if os.path.exists('/proc/self/numa_maps'):
             self.assertTrue(line['node_kib'])
 
-    def test_the_environment_reaches_the_program(self):
-        """A wrong mode is complained about by the library: so it read the variable."""
-        status, _, err = call('run', 'pair', '--ops', '9', '--allocator', 'x=embedded',
-                              '--env', 'x:LD_PRELOAD=/nonexistent.so')
+    def test_modes_are_what_they_say(self):
+        """In the words of the library, which must not have fallen back to another mode."""
+        for allocator, mode in (('embedded', 'embedded'), ('daemon', 'daemon'),
+                                ('forced-libc', 'libc')):
+            with self.subTest(allocator=allocator):
+                status, _, err = call('run', 'pair', '--ops', '99', '--allocator', allocator,
+                                      '--env', f'{allocator}:HAKMEM_STATS=1')
+                self.assertEqual(status, 0, err)
+                self.assertIn(f'mode {mode}', err)
+
+    def test_a_library_that_cannot_be_preloaded_is_an_error(self):
+        status, _, err = call('run', 'pair', '--ops', '9', '--allocator', 'embedded',
+                              '--env', 'embedded:LD_PRELOAD=/nonexistent.so')
         self.assertEqual(status, 1)
         self.assertIn('/nonexistent.so', err)
 
-    def test_daemons_are_gone_afterwards(self):
-        with tempfile.TemporaryDirectory() as folder:
-            saved = os.environ.get('TMPDIR')
-            os.environ['TMPDIR'] = folder
+    def test_a_run_that_takes_too_long_is_ended(self):
+        status, _, err = call('run', 'pair', '--ops', '100000000000', '--timeout', '1')
+        self.assertEqual(status, 1)
+        self.assertIn('took longer than 1 s', err)
+
+
+class Leftovers(unittest.TestCase):
+    """Daemons and their folders, which are below TMPDIR."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.env = {**os.environ, 'TMPDIR': self.folder}
+
+    def assert_none(self):
+        self.assertEqual(os.listdir(self.folder), [])
+        for pid in filter(str.isdigit, os.listdir('/proc')):
             try:
-                call_json(self, 'run', 'pair', '--ops', '9', '--allocator', 'daemon')
-            finally:
-                if saved is None:
-                    del os.environ['TMPDIR']
-                else:
-                    os.environ['TMPDIR'] = saved
-            self.assertEqual(os.listdir(folder), [])
-            for pid in filter(str.isdigit, os.listdir('/proc')):
-                try:
-                    with open(f'/proc/{pid}/cmdline', 'rb') as file:
-                        self.assertNotIn(folder.encode(), file.read())
-                except OSError:
-                    continue  # it ended meanwhile
+                with open(f'/proc/{pid}/cmdline', 'rb') as file:
+                    self.assertNotIn(self.folder.encode(), file.read())
+            except OSError:
+                continue  # it ended meanwhile
+
+    def test_none_after_a_run(self):
+        done = subprocess.run([rig.HAKBENCH, 'run', 'pair', '--ops', '9', '--allocator', 'daemon'],
+                              env=self.env, capture_output=True, timeout=rig.DEADLINE_S,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_none()
+
+    def test_none_after_being_told_to_end(self):
+        process = subprocess.Popen(
+            [rig.HAKBENCH, 'compare', '--workloads', 'pair', '--ops', '100000000000',
+             '--allocators', 'daemon'], env=self.env, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True)
+        self.assertIn('round 1', process.stderr.readline())
+        process.terminate()
+        _, err = process.communicate(timeout=rig.DEADLINE_S)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, err)
+        self.assertNotIn('Traceback', err)
+        self.assert_none()
 
 
 class Comparing(unittest.TestCase):

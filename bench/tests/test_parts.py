@@ -75,6 +75,17 @@ class Callgrind(unittest.TestCase):
             callgrind.parse(['hello', 'world'], '/w')
 
 
+class Installation(unittest.TestCase):
+    def test_every_module_is_installed(self):
+        folder = os.path.dirname(os.path.abspath(callgrind.__file__))
+        with open(os.path.join(folder, os.pardir, 'meson.build'), encoding='utf-8') as file:
+            build = file.read()
+        modules = [name for name in os.listdir(folder) if name.endswith('.py')]
+        self.assertGreater(len(modules), 10)
+        for name in modules:
+            self.assertIn(f"'hakbench_lib/{name}'", build)
+
+
 class Tables(unittest.TestCase):
     def test_strace_total_with_blank_columns(self):
         full = ('% time     seconds  usecs/call     calls    errors syscall\n'

@@ -30,7 +30,7 @@ static void load(struct work_thread *t)
 {
 	const struct work *work = t->work;
 	void **slots = table + (t->index + generation) % work->threads * work->slots;
-	uint64_t seed = t->seed + generation;
+	uint64_t seed = t->seed + 2 * generation; /* odd, so never 0 */
 
 	for (uint64_t i = 0; i < share; i++) {
 		void **slot = &slots[work_below(&seed, work->slots)];

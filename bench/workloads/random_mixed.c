@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A table of slots; each operation picks one at random and frees its block, or fills it if it is
- * empty. The branch on that is a coin toss for the processor, the same for every allocator; replace.c
- * does without it.
+ * empty. The branch on that is a coin toss for the processor, the same for every allocator;
+ * replace.c does without it.
  */
 #include "bench/workloads/work.h"
 

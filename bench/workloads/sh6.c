@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * In the manner of SmartHeap's sh6bench and sh8bench: batches of blocks, small sizes more often than
- * large ones, given back in the order of allocation, in reverse, or every other one first; one block
- * in eight outlives its batch and goes with the next one.
+ * In the manner of SmartHeap's sh6bench and sh8bench: batches of blocks, small sizes more often
+ * than large ones, given back in the order of allocation, in reverse, or every other one first; one
+ * block in eight outlives its batch and goes with the next one.
  */
 #include "bench/workloads/work.h"
 

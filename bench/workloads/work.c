@@ -81,7 +81,7 @@ int work_report(struct work *work)
 		     work->info->name, work->variant->name, work->done, work->threads);
 	(void)printf("\"seed\":%" PRIu64 ",\"slots\":%zu,\"min_size\":%zu,\"max_size\":%zu,",
 		     work->seed, work->slots, work->min, work->max);
-	(void)printf("\"ns_per_op\":%.4f,\"ops_per_s\":%.0f,\"cpu_ns_per_op\":%.4f,", wall / n,
+	(void)printf("\"ns_per_op\":%.4f,\"ops_per_s\":%.3f,\"cpu_ns_per_op\":%.4f,", wall / n,
 		     wall > 0 ? n * 1e9 / wall : 0.0, cpu / n);
 	/* Of the whole process until the load was done, and of the measured part. */
 	(void)printf("\"minflt\":%" PRIu64 ",\"majflt\":%" PRIu64 ",\"minflt_run\":%" PRIu64 ",",

@@ -200,14 +200,15 @@ static int64_t fork_checks(uint64_t n)
 }
 
 /* The child goes on with the orders; its parent keeps its memory until its child's end. */
-static int64_t fork_on(void)
+static int64_t fork_on(bool outlives)
 {
 	int status;
 	pid_t pid = fork();
 
 	must(pid >= 0);
 	if (!pid) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!outlives)
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		return getpid();
 	}
 	must(waitpid(pid, &status, 0) == pid);
@@ -253,7 +254,7 @@ static void obey(const struct order *o, struct member_answer *ret)
 		ret->result = join_threads();
 		break;
 	case MEMBER_FORK:
-		ret->result = fork_on();
+		ret->result = fork_on(o->n);
 		break;
 	case MEMBER_FORK_CHECKS:
 		ret->result = fork_checks(o->n);

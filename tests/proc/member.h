@@ -23,7 +23,8 @@ enum member_op {
 	MEMBER_CLOSE_ALL,   /* every descriptor but 0, 1, 2 */
 	MEMBER_THREADS,     /* n threads that allocate, verify and free, until MEMBER_JOIN */
 	MEMBER_JOIN,        /* result: how many rounds they made */
-	MEMBER_FORK,        /* result: pid of a child that serves the orders from now on */
+	MEMBER_FORK,        /* result: pid of a child that serves the orders from now on; n: it
+			     * may outlive its parent */
 	MEMBER_FORK_CHECKS, /* n times: a child that verifies, writes, allocates and exits */
 	MEMBER_EXEC,        /* becomes cat(1); no answer */
 };

@@ -5,6 +5,7 @@
 #include "tests/proc/member.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -79,8 +80,35 @@ static void generations_have_sessions_of_their_own(void **state)
 	rig_wait_leased(rig, 0);
 }
 
-/* The parent's death closes its session; the child keeps reading what it inherited. */
-static void a_child_outlives_its_parent_s_session(void **state)
+/*
+ * The parent is killed before the daemon has read that its slices are frozen. They look like any
+ * others then, and the child still maps them.
+ */
+static void a_child_keeps_its_bytes_when_its_parent_is_killed(void **state)
+{
+	struct rig *rig = *state;
+	struct member m = member_up(rig, HAK_INFO_DAEMON);
+	pid_t parent = m.pid;
+	struct member_answer a;
+
+	fill_heap(&m);
+	assert_int_equal(kill(rig->pid, SIGSTOP), 0);
+	m.pid = (pid_t)member_do(&m, MEMBER_FORK, 1, 0).result;
+	assert_int_equal(kill(parent, SIGKILL), 0);
+	assert_int_equal(rig_reap(parent), -SIGKILL);
+	assert_int_equal(kill(rig->pid, SIGCONT), 0);
+	rig_wait_sessions(rig, 0);
+	rig_wait_leased(rig, 0);
+	assert_int_equal(member_do(&m, MEMBER_VERIFY, 0, 0).result, 1054);
+	a = member_do(&m, MEMBER_ALLOC, 4, 20 * MIB);
+	assert_int_equal(a.result, 4);
+	assert_int_equal(member_do(&m, MEMBER_VERIFY, 0, 0).result, 1058);
+	close(m.sock); /* it ends by itself; its parent, who would wait, is gone */
+	rig_wait_sessions(rig, 0);
+}
+
+/* Memory that was frozen is replaced by anonymous memory when the parent frees it. */
+static void frozen_memory_is_replaced_when_it_is_freed(void **state)
 {
 	struct rig *rig = *state;
 	struct member m = member_up(rig, HAK_INFO_DAEMON);
@@ -106,7 +134,8 @@ int main(void)
 		TEST(contents_are_apart),
 		TEST(a_hundred_forks_while_threads_allocate),
 		TEST(generations_have_sessions_of_their_own),
-		TEST(a_child_outlives_its_parent_s_session),
+		TEST(a_child_keeps_its_bytes_when_its_parent_is_killed),
+		TEST(frozen_memory_is_replaced_when_it_is_freed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,7 +157,7 @@ library_was_in_use()
 	done
 }
 
-# Memory of the daemon is a mapping of a region; other libraries than ours have none. Evidence without
+# Memory of the daemon is a mapping of a region; only our library has one. Evidence without
 # a stack is no list of mappings.
 memory_is_where_it_should_be()
 {

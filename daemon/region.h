@@ -39,8 +39,8 @@ struct region {
 
 int region_init(struct region *region, const struct numa *numa);
 /*
- * Closes the file, unless that was done before (fd -1): memory that nobody maps any more is free, and
- * a forked child's copy-on-write view stays what it is. Allowed on REGION_NULL and twice.
+ * Closes the file, unless that was done before (fd -1): memory that nobody maps any more is free,
+ * and a forked child's copy-on-write view stays what it is. Allowed on REGION_NULL and twice.
  */
 void region_deinit(struct region *region);
 

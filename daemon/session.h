@@ -12,13 +12,14 @@
  *	ATTACHED, DETACHED  its ring is served
  *	EVICTED             not served any more; what it has stays its own, and charged, until the
  *	                    process is gone: memory that it may be using is not taken away
- *	DRAINING            its file is being closed, once nothing that names its memory is in flight
+ *	DRAINING            its file is closed, once nothing that names its memory is in flight
  *
  * The pidfd is the judge of death. A closed socket alone says nothing: programs close all their
  * descriptors. Then the presence file is asked (see presence.h), at once and with every tick.
  *
- * A session is in daemon.active when its ring is to be looked at, else its bell waits for the client, or it is parked: its completion ring is full, and only
- * the tick looks whether that has changed.
+ * A session is in daemon.active when its ring is to be looked at, else its bell waits for the
+ * client, or it is parked: its completion ring is full, and only the tick looks whether that has
+ * changed.
  */
 #pragma once
 

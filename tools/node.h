@@ -8,6 +8,7 @@
 
 /*
  * From now on, this process and those it starts run on the node's processors, as far as they may be
- * used now. 0; -ENOENT: no such node; -ENODEV: it has no processor that may be used; or another error.
+ * used now. 0; -ENOENT: no such node; -ENODEV: it has no processor that may be used; or another
+ * error.
  */
 int node_bind(unsigned node);

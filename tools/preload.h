@@ -6,8 +6,8 @@
 
 /*
  * The library that belongs to this hakrun, as an absolute path that the caller frees: beside it in
- * the build tree or the installation, wherever that was moved to, else where it was configured to be.
- * -ENOENT: nowhere.
+ * the build tree or the installation, wherever that was moved to, else where it was configured to
+ * be. -ENOENT: nowhere.
  */
 int preload_find(char **ret_path);
 

@@ -2,8 +2,8 @@
 /*
  * query.h - asks a daemon one question: QUERY out, REPORT and a file of records back.
  *
- * Whoever listens at the path may be no daemon of ours: every frame is decoded, every number checked,
- * and the file is read, not mapped, so that it may shrink under us.
+ * Whoever listens at the path may be no daemon of ours: every frame is decoded, every number
+ * checked, and the file is read, not mapped, so that it may shrink under us.
  */
 #pragma once
 

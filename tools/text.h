@@ -23,7 +23,8 @@ const char *text_bytes(char ret[TEXT_NUMBER], uint64_t bytes);
 /* "850 ms", "12 s", "3 m 05 s", "2 h 07 m", "5 d 03 h". */
 const char *text_duration(char ret[TEXT_NUMBER], uint64_t ns);
 
-/* "0-3,8,10-11\n" as in sysfs; bits for CPUs from `limit` on are left out. False: not such a list. */
+/* "0-3,8,10-11\n" as in sysfs; bits for CPUs from `limit` on are left out. False: not such a
+ * list. */
 bool text_parse_cpus(cpu_set_t *ret_cpus, unsigned limit, const char *list);
 /* A number without sign, at most `max`, and nothing else. */
 bool text_parse_number(unsigned *ret_number, unsigned max, const char *text);

@@ -26,6 +26,7 @@ class Daemon:
         self._path = path
         self._dir = None
         self._process = None
+        self._reader = None
         self._ready = threading.Event()
         self._log = collections.deque(maxlen=LOG_LINES)
         self.socket = None
@@ -71,7 +72,8 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            self._reader.join(STOP_S)
+            if self._reader:
+                self._reader.join(STOP_S)
             self._process.stderr.close()
         shutil.rmtree(self._dir, ignore_errors=True)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# hakrun: arguments, environment, what it finds, what it refuses, and programs on each kind of memory.
+# hakrun: arguments, environment, what it finds, what it refuses; programs on each kind of memory.
 # shellcheck source=tests/proc/tools.sh
 . "$(dirname "$0")/tools.sh"
 # shellcheck disable=SC2154 # set by run()
@@ -10,7 +10,7 @@
 # ---- arguments ----
 
 run "$HAKRUN" --help
-check 'help is on stdout and names the exit statuses' ended 0 'usage: hakrun*exit status: *125*127*' ''
+check 'help is on stdout, with the exit statuses' ended 0 'usage: hakrun*exit status: *125*127*' ''
 run "$HAKRUN" --version
 check 'the version' ended 0 'hakrun [0-9]*.[0-9]*.[0-9]*' ''
 while read -r text arguments; do

@@ -29,7 +29,8 @@ check '--version says the same' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1
 run "$HAKCTL" --json version
 check 'the version as JSON' python3 -c '
 import json, sys
-assert json.load(open(sys.argv[1])).keys() == {"version", "protocol_min", "protocol_max"}' "$dir/out"
+assert json.load(open(sys.argv[1])).keys() == {
+	"version", "protocol_min", "protocol_max"}' "$dir/out"
 
 # ---- nobody, and strangers ----
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hak_carve against one byte per slab. The model says what is free and what is dirty; every span
- * must lie in free slabs, be aligned, fit the rules of superslabs and zones, and its `zeroed` must be
- * true of every slab in it. A failed take is checked against all places where it could have been.
+ * must lie in free slabs, be aligned, fit the rules of superslabs and zones, and its `zeroed`
+ * must be true of every slab in it. A failed take is checked against all places where it could
+ * have been.
  */
 #include "shared/carve.h"
 

@@ -93,7 +93,7 @@ static void the_lowest_of_new_ones_is_taken_first(void **state)
 		assert_int_equal(take(32, 1), i * PER);
 }
 
-/* Sizes above half a superslab leave a rest that smaller ones use: no second superslab is opened. */
+/* Sizes above half a superslab leave a rest that smaller ones use: none other is opened. */
 static void small_spans_fill_the_tightest_hole(void **state)
 {
 	(void)state;

@@ -267,7 +267,8 @@ static void segment_head_is_checked_field_by_field(void **state)
 	head.region_superslabs = 262145;
 	assert_false(hak_segment_head_ok(&head));
 
-	/* The first five fields must be exact: any single flipped bit of them refuses the segment. */
+	/* The first five fields must be exact: any single flipped bit of them refuses the
+	 * segment. */
 	for (size_t bit = 0; bit < offsetof(struct hak_segment_head, region_superslabs) * 8;
 	     bit++) {
 		head = good_head();

@@ -127,7 +127,8 @@ static void fill_changes_its_bits_only(void **state)
 	}
 }
 
-/* The documented limit is 2^32 - 2 superslabs: 512 MiB of bitmap, of which three pages are touched. */
+/* The documented limit is 2^32 - 2 superslabs: 512 MiB of bitmap, of which three pages are
+ * touched. */
 static void the_largest_bitmap_works_to_its_end(void **state)
 {
 	const uint32_t total = UINT32_MAX - 1;

@@ -106,7 +106,8 @@ static void powers_of_two_are_aligned_to_themselves(void **state)
 	assert_int_equal(found, 12); /* 16 .. 32768 */
 }
 
-/* At most a fifth of a block is lost above 128, and 7.7 % of all memory if sizes are spread evenly. */
+/* At most a fifth of a block is lost above 128, and 7.7 % of all memory if sizes are spread
+ * evenly. */
 static void waste_is_as_promised(void **state)
 {
 	uint64_t lost = 0, held = 0;

@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # What the tests of the tools share: TAP, a private directory, commands with a deadline whose
-# status, output and errors are kept, and a daemon. HAKMEMD, HAKCTL, HAKRUN and HAKMALLOC name the programs.
+# status, output and errors are kept, and a daemon. HAKMEMD, HAKCTL, HAKRUN and HAKMALLOC name
+# the programs.
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/hakmem-tools-XXXXXX") || exit 1
 chmod 755 "$dir"

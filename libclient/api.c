@@ -84,7 +84,7 @@ static int apply(const struct hak_options *o)
 		return 0;
 	}
 	if (o->socket)
-		heap->socket = o->socket;
+		memcpy(heap->socket, o->socket, strlen(o->socket) + 1);
 	if (o->mode)
 		heap->want_daemon = heap->say_so = o->mode == HAK_INFO_DAEMON;
 	if (o->node)
@@ -97,7 +97,8 @@ HAK_EXPORT int hak_init(const struct hak_options *options)
 	int r;
 
 	if (options && (options->size != sizeof(*options) || options->mode > HAK_INFO_DAEMON ||
-			options->node < 0 || options->node > 1024))
+			options->node < 0 || options->node > 1024 ||
+			(options->socket && strlen(options->socket) >= HAK_SOCKET_PATH_MAX)))
 		return -EINVAL;
 	if (hak_client_start() == HAK_CLIENT_LIBC)
 		return options && options->mode > HAK_INFO_LIBC ? -EBUSY : 0;

@@ -4,12 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "shared/check.h"
 #include "shared/layout.h"
-#include "shared/wire.h"
 
 /* glibc's loader: the stack as the kernel laid it out, from argc upwards. Absent elsewhere. */
 extern void *__libc_stack_end __attribute__((weak));
@@ -89,12 +87,13 @@ void hak_config_read(struct hak_config *ret_config, bool preloaded)
 	bool has_path = path && *path;
 
 	*ret_config = (struct hak_config){ .stats = flag(env, "HAKMEM_STATS"), .node = node(env) };
-	if (has_path && strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+	if (has_path && strlen(path) >= HAK_SOCKET_PATH_MAX) {
 		hak_warn("HAKMEM_SOCKET=%s: longer than a socket's path may be; using %s", path,
 			 HAK_DEFAULT_SOCKET);
 		path = NULL;
 	}
-	ret_config->socket = path && *path ? path : HAK_DEFAULT_SOCKET;
+	path = path && *path ? path : HAK_DEFAULT_SOCKET;
+	memcpy(ret_config->socket, path, strlen(path) + 1);
 	ret_config->mode = mode(env, preloaded && !has_path ? HAK_MODE_EMBEDDED : HAK_MODE_AUTO);
 	if (flag(env, "HAKMEM_FORCE_LIBC_ALLOC"))
 		ret_config->mode = HAK_MODE_LIBC;

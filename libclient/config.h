@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "shared/base.h"
+#include "shared/wire.h"
 
 enum hak_mode {
 	HAK_MODE_AUTO = 0, /* the daemon if its socket answers, else embedded */
@@ -19,9 +19,10 @@ enum hak_mode {
 
 struct hak_config {
 	enum hak_mode mode;
-	bool stats;         /* HAKMEM_STATS=1: a report at exit */
-	uint32_t node;      /* HAKMEM_NODE, or HAK_NODE_ANY */
-	const char *socket; /* points into the environment or at the default */
+	bool stats;    /* HAKMEM_STATS=1: a report at exit */
+	uint32_t node; /* HAKMEM_NODE, or HAK_NODE_ANY */
+	/* A copy: programs that set their title overwrite the environment's strings. */
+	char socket[HAK_SOCKET_PATH_MAX];
 };
 
 /* `preloaded`: the rules of libhakmalloc (embedded unless told otherwise). */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "libclient/heap.h"
 
+#include <string.h>
+
 #include "libclient/pagemap.h"
 #include "shared/check.h"
 #include "tiny/central.h"
@@ -148,7 +150,7 @@ int hak_heap_init(const struct hak_config *config)
 	pthread_mutex_init(&heap->lock, NULL);
 	heap->want_daemon = config->mode == HAK_MODE_AUTO || config->mode == HAK_MODE_DAEMON;
 	heap->say_so = config->mode == HAK_MODE_DAEMON;
-	heap->socket = config->socket;
+	memcpy(heap->socket, config->socket, sizeof(heap->socket));
 	heap->node = config->node;
 	heap->ahead = 0;
 	hak_central_init(heap->base, HAK_WINDOW_SIZE, heap->slabs, &source);

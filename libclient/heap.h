@@ -58,7 +58,7 @@ struct hak_heap {
 	struct hak_session session;
 	bool want_daemon; /* the mode allows a session */
 	bool say_so;      /* and its absence is worth a line on stderr */
-	const char *socket;
+	char socket[HAK_SOCKET_PATH_MAX];
 	uint32_t node;
 	uint32_t shift;   /* window index of the region's first superslab */
 	uint32_t ahead;   /* superslabs to have ready or on their way; follows the rate of use */

@@ -35,7 +35,7 @@ struct hak_session {
 	uint64_t id;
 	uint64_t epoch;
 	uint32_t region_superslabs;
-	const char *path;
+	const char *path; /* the caller's, stays valid */
 };
 #define HAK_SESSION_NULL                     \
 	{                                    \

@@ -29,6 +29,8 @@
 #define HAK_WIRE_TEXT        48u
 #define HAK_WIRE_FDS_MAX     4u
 
+/* A path with its NUL, as sockaddr_un has it. */
+#define HAK_SOCKET_PATH_MAX 108u
 #define HAK_DEFAULT_SOCKET "/run/hakmem/hakmemd.sock"
 
 enum hak_wire_type {

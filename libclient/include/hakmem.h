@@ -73,14 +73,14 @@ enum hak_info_mode {
 /* `size` is set by the caller to sizeof(struct hak_options); 0 in a field means its default. */
 struct hak_options {
 	size_t size;
-	const char *socket; /* path; must stay valid */
+	const char *socket; /* path, at most 107 bytes; copied */
 	unsigned mode;      /* enum hak_info_mode; HAK_INFO_DAEMON falls back to embedded */
 	int node;           /* NUMA node + 1, or 0 for the caller's */
 };
 
 /*
  * Chooses how the process gets memory; NULL, or never called: the environment decides. Once, before
- * the first allocation. -EBUSY: there were allocations already. -EINVAL: size, mode or node.
+ * the first allocation. -EBUSY: there were allocations already. -EINVAL: size, socket, mode or node.
  */
 int hak_init(const struct hak_options *options);
 

@@ -242,11 +242,26 @@ static void set_user_id_programs_ignore_it(void **state)
 	assert_string_equal(a.err, "");
 }
 
+/* Servers write their title over argv and the environment behind it. */
+static void what_was_read_stays_when_the_environment_is_overwritten(void **state)
+{
+	static char entry[] = "HAKMEM_SOCKET=/tmp/somewhere";
+	struct hak_config config;
+
+	assert_int_equal(putenv(entry), 0);
+	hak_config_read(&config, true);
+	memset(entry + strlen("HAKMEM_SOCKET="), 0, sizeof(entry) - strlen("HAKMEM_SOCKET="));
+	assert_string_equal(config.socket, "/tmp/somewhere");
+	assert_int_equal(config.mode, HAK_MODE_AUTO);
+	assert_int_equal(unsetenv("HAKMEM_SOCKET"), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_environment_gives_its_mode),
 		cmocka_unit_test(set_user_id_programs_ignore_it),
+		cmocka_unit_test(what_was_read_stays_when_the_environment_is_overwritten),
 	};
 
 	static char path[PATH_MAX];

@@ -9,7 +9,7 @@
 
 #include "shared/wire.h"
 
-#define HAK_GREETING_WAIT_NS UINT64_C(500000000)
+#define HAK_GREETING_WAIT_NS UINT64_C(1000000000)
 
 struct hak_greeting {
 	int sock, segment_fd, region_fd, presence_fd; /* owned; sock and region moved up high */

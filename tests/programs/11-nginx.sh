@@ -106,7 +106,10 @@ serve()
 	await_line "exited with code 0" 30
 	await_line "exited with code 0" 30
 	wait $!
-	grep -E '^  (Non-2xx|Socket errors)' busy.out || echo "no error while the workers changed"
+	# A worker that leaves closes idle connections, which wrk may be about to use: read errors.
+	sed -E 's/^(  Socket errors: .*) read [0-9]+/\1 read N/' busy.out |
+		grep -E '^  (Non-2xx|Socket errors)' | grep -v 'connect 0, read N, write 0, timeout 0' ||
+		echo "no error while the workers changed"
 	bare python3 "$HERE/loads/fetch.py" "$PORT"
 	look_at_workers 2
 	stop_server QUIT 20

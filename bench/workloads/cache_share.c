@@ -11,8 +11,8 @@
 #define WRITES 1000 /* to a block before it is replaced; part of the operation */
 
 static const struct work_variant variants[] = {
-	{ "default", "two threads, 8 bytes", 200000, 8, 8, 1, 2 },
-	{ "one", "one thread: what it costs without sharing", 200000, 8, 8, 1, 1 },
+	{ "default", "two threads, 8 bytes", 100000, 8, 8, 1, 2 },
+	{ "one", "one thread: what it costs without sharing", 100000, 8, 8, 1, 1 },
 	{ 0 },
 };
 

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * After Robson's worst case: the heap is filled with small blocks, every second one is freed, and
- * what was freed is allocated again in blocks of twice the size, which do not fit the holes of an
- * allocator that cannot join them with others; and so on up to the largest size. What the program
- * holds stays the same; what the process holds is the allocator's doing.
+ * what was freed is allocated again in blocks of twice the size, which do not fit the holes; and so
+ * on up to the largest size. What the program holds stays the same; what the process holds is the
+ * allocator's doing. In the variant `sparse` one block in 16 survives and the next ones are eight
+ * times as large: they do fit, if the allocator can join neighbours that are free.
  */
 #include "bench/workloads/work.h"
 
 #include <string.h>
 
 static const struct work_variant variants[] = {
-	{ "default", "48 MiB, 64 bytes doubled up to 64 KiB", 786432, 64, 65536, 0, 1 },
-	{ "small", "48 MiB, 16 bytes doubled up to 1 KiB", 3145728, 16, 1024, 0, 1 },
-	{ "medium", "48 MiB, 4 KiB doubled up to 1 MiB", 12288, 4096, 1048576, 0, 1 },
+	{ "default", "48 MiB, 64 bytes doubled up to 64 KiB", 786432, 64, 65536, 2, 1 },
+	{ "small", "48 MiB, 16 bytes doubled up to 1 KiB", 3145728, 16, 1024, 2, 1 },
+	{ "medium", "48 MiB, 4 KiB doubled up to 1 MiB", 12288, 4096, 1048576, 2, 1 },
+	{ "sparse", "48 MiB, 64 bytes; one in 16 survives, then 512 bytes", 786432, 64, 512, 16,
+	  1 },
 	{ 0 },
 };
 
@@ -24,7 +27,7 @@ static const struct work_info info = {
 	.variants = variants,
 };
 
-/* blocks[0..n) are alive; each generation halves those before it. */
+/* blocks[0..n) are alive; n never grows from one generation to the next. */
 struct heap {
 	void **blocks;
 	size_t *sizes;
@@ -47,12 +50,12 @@ static void fill(struct heap *heap, size_t size, size_t budget, uint64_t *done)
 	}
 }
 
-static void free_every_second(struct heap *heap, uint64_t *done)
+static void free_most(struct heap *heap, size_t keep, uint64_t *done)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < heap->n; i++) {
-		if (i % 2) {
+		if (i % keep) {
 			heap->live -= heap->sizes[i];
 			free(heap->blocks[i]);
 			++*done;
@@ -69,20 +72,22 @@ int main(int argc, char **argv)
 	struct heap heap = { 0 };
 	struct work work;
 	struct work_memory before;
-	size_t budget;
+	size_t budget, factor;
 	double held;
 
 	work_init(&work, &info, argc, argv);
 	work.done = 0;
-	work.slots = work.ops;
+	if (work.slots < 2)
+		work.slots = 2; /* one block in so many survives */
+	factor = work.slots < 4 ? 2 : work.slots / 2;
 	budget = work.ops * work.min;
 	heap.blocks = work_table(work.ops, sizeof(*heap.blocks));
 	heap.sizes = work_table(work.ops, sizeof(*heap.sizes));
 	work_memory_read(&before);
 	work_start(&work);
 	fill(&heap, work.min, budget, &work.done);
-	for (size_t size = work.min * 2; size <= work.max && size <= budget; size *= 2) {
-		free_every_second(&heap, &work.done);
+	for (size_t size = work.min * factor; size <= work.max && size <= budget; size *= factor) {
+		free_most(&heap, work.slots, &work.done);
 		fill(&heap, size, budget, &work.done);
 	}
 	work_stop(&work);

@@ -6,8 +6,8 @@
 #include "bench/workloads/work.h"
 
 static const struct work_variant variants[] = {
-	{ "default", "8 to 4096 bytes", 20000000, 8, 4096, 1600, 1 },
-	{ "128", "128 bytes", 20000000, 128, 128, 1600, 1 },
+	{ "default", "8 to 4096 bytes", 500000, 8, 4096, 1600, 1 },
+	{ "128", "128 bytes", 2000000, 128, 128, 1600, 1 },
 	{ 0 },
 };
 

@@ -9,9 +9,9 @@
 #include <string.h>
 
 static const struct work_variant variants[] = {
-	{ "default", "16 bytes to 4 KiB in steps of 16", 5000000, 16, 4096, 4, 1 },
-	{ "double", "16 bytes to 1 MiB, doubled each time", 40000, 16, 1048576, 4, 1 },
-	{ "large", "64 KiB to 16 MiB in steps of 64 KiB", 4000, 65536, 16777216, 2, 1 },
+	{ "default", "16 bytes to 4 KiB in steps of 16", 20000000, 16, 4096, 4, 1 },
+	{ "double", "16 bytes to 1 MiB, doubled each time", 5000, 16, 1048576, 4, 1 },
+	{ "large", "64 KiB to 16 MiB in steps of 64 KiB", 1500, 65536, 16777216, 2, 1 },
 	{ 0 },
 };
 

@@ -16,7 +16,7 @@
 
 static const struct work_variant variants[] = {
 	{ "default", "/bin/true", 300, 1, 1, 1, 1 },
-	{ "mib20", "a program that writes to 20 MiB and exits", 50, 16384, 16384, 1, 1 },
+	{ "mib20", "a program that writes to 20 MiB and exits", 20, 16384, 16384, 1, 1 },
 	{ 0 },
 };
 

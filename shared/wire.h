@@ -31,7 +31,7 @@
 
 /* A path with its NUL, as sockaddr_un has it. */
 #define HAK_SOCKET_PATH_MAX 108u
-#define HAK_DEFAULT_SOCKET "/run/hakmem/hakmemd.sock"
+#define HAK_DEFAULT_SOCKET  "/run/hakmem/hakmemd.sock"
 
 enum hak_wire_type {
 	HAK_WIRE_HELLO = 1,

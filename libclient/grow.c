@@ -19,8 +19,8 @@
 #define AHEAD_STEP 4u
 
 /* A thread waits this long for the daemon before it takes anonymous memory. Building a superslab
- * takes 0.1 to 0.3 ms, on host memory that was never used up to 12 ms; the rest is for a machine with
- * more to do than processors. It is waited once: see `stalled`. */
+ * takes 0.1 to 0.3 ms, on host memory that was never used up to 12 ms; the rest is for a machine
+ * with more to do than processors. It is waited once: see `stalled`. */
 #define WAIT_NS UINT64_C(400000000)
 
 static bool add_local(struct hak_heap *heap, uint64_t superslabs)

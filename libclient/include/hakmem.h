@@ -80,7 +80,8 @@ struct hak_options {
 
 /*
  * Chooses how the process gets memory; NULL, or never called: the environment decides. Once, before
- * the first allocation. -EBUSY: there were allocations already. -EINVAL: size, socket, mode or node.
+ * the first allocation. -EBUSY: there were allocations already. -EINVAL: size, socket, mode or
+ * node.
  */
 int hak_init(const struct hak_options *options);
 

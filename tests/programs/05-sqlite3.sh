@@ -13,10 +13,4 @@ rows()
 	sqlite3 rows.db .dump | sha256sum
 }
 
-in_memory()
-{
-	sqlite3 -bail :memory: <"$HERE/loads/rows.sql"
-}
-
 same 90 "a million rows, indexes, groups, joins, JSON, integrity check" rows
-same 90 "the same in memory" in_memory

@@ -108,7 +108,8 @@ serve()
 	wait $!
 	# A worker that leaves closes idle connections, which wrk may be about to use: read errors.
 	sed -E 's/^(  Socket errors: .*) read [0-9]+/\1 read N/' busy.out |
-		grep -E '^  (Non-2xx|Socket errors)' | grep -v 'connect 0, read N, write 0, timeout 0' ||
+		grep -E '^  (Non-2xx|Socket errors)' |
+		grep -v 'connect 0, read N, write 0, timeout 0' ||
 		echo "no error while the workers changed"
 	bare python3 "$HERE/loads/fetch.py" "$PORT"
 	look_at_workers 2

@@ -29,15 +29,9 @@
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define SANITIZED true
-#elif __has_feature(thread_sanitizer)
-#define SANITIZED   true
-#define NO_ROOM_FOR "ThreadSanitizer"
 #endif
 #elif defined(__SANITIZE_ADDRESS__)
 #define SANITIZED true
-#elif defined(__SANITIZE_THREAD__)
-#define SANITIZED   true
-#define NO_ROOM_FOR "ThreadSanitizer"
 #endif
 #ifndef SANITIZED
 #define SANITIZED false
@@ -471,11 +465,6 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "--child"))
 		return child();
-#ifdef NO_ROOM_FOR
-	/* It leaves 1.5 TiB of addresses to the program, which is what the window alone takes. */
-	printf("1..0 # SKIP no room for the window beside " NO_ROOM_FOR "\n");
-	return 0;
-#endif
 	unit_watchdog();
 	if (hak_init(&options))
 		return 99;

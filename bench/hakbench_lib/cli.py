@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 
 from . import catalogue, compare, count, machine, report, runner, subjects, text
 from .errors import BenchError, UsageError
@@ -233,7 +234,9 @@ def _report(_places, args):
 def main(places):
     args = _parser(places['version']).parse_args()
     run = {'list': _list, 'run': _run, 'compare': _compare, 'count': _count, 'report': _report}
-    # So that a daemon and its folder go when we are told to.
+    # So that a daemon and its folder go when we are told to. The first look for a temporary folder
+    # leaves a file behind if it is interrupted.
+    tempfile.gettempdir()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return run[args.command](places, args)

@@ -67,7 +67,8 @@ multiprocessing()
 # Each line of the output is a test and how it ended.
 tests_agree()
 {
-	"$LOAD_PYTHON" "$HERE/loads/regression.py" --compare "$DIR/plain.out" "$DIR/hak.out"
+	"$LOAD_PYTHON" "$HERE/loads/regression.py" --compare "$DIR/plain.out" "$DIR/hak.out" \
+		"$MODE"
 }
 
 regression()

@@ -203,6 +203,11 @@ static int await(struct hak_heap *heap, uint64_t superslabs)
 	return refused;
 }
 
+static bool is_refusal(int r)
+{
+	return r == -ENOMEM || r == -EDQUOT;
+}
+
 bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs)
 {
 	int r;
@@ -214,13 +219,19 @@ bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs)
 		return add_local(heap, superslabs);
 	}
 
-	/* What was asked for ahead may do, and comes first. */
-	if (!(heap->pending && superslabs == 1) && !ask(heap, (uint32_t)superslabs))
-		return add_local(heap, superslabs);
-	r = await(heap, superslabs);
+	/* What was asked for ahead may do, and comes first. Where that was refused, or there is
+	 * none, this much alone may still be had. */
+	r = heap->pending && superslabs == 1 ? await(heap, 1) : -ENOMEM;
+	if (is_refusal(r)) {
+		if (!ask(heap, (uint32_t)superslabs))
+			return add_local(heap, superslabs);
+		r = await(heap, superslabs);
+	}
 	/* Refused is refused: a quota that private memory got around would be none. */
-	if (r == -ENOMEM || r == -EDQUOT)
+	if (is_refusal(r)) {
+		heap->ahead = 0;
 		return false;
+	}
 	if (r < 0)
 		return add_local(heap, superslabs);
 	/* A process that comes back for more will come again: let the daemon build meanwhile. */

@@ -143,6 +143,22 @@ static void a_quota_is_kept_and_recovered_from(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
+/* What was asked for ahead is refused as a whole; what is needed may still be there. */
+static void the_last_superslab_of_a_quota_can_be_had(void **state)
+{
+	struct rig *rig = rig_start("[limits]\nsession-bytes = 12 MiB\n");
+	struct member m = member_up(rig, HAK_INFO_DAEMON);
+	struct member_answer a = member_do(&m, MEMBER_ALLOC, 100, 31 * 65536);
+
+	if (!a.timeouts) {
+		assert_int_equal(a.result, 6);
+		assert_int_equal(a.error, ENOMEM);
+		assert_int_equal(a.info.shared_bytes, 12 * MIB);
+	}
+	member_end(&m);
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +168,7 @@ int main(void)
 		TEST(exec_ends_the_session),
 		TEST(a_second_after_kill_nothing_is_left),
 		cmocka_unit_test(a_quota_is_kept_and_recovered_from),
+		cmocka_unit_test(the_last_superslab_of_a_quota_can_be_had),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,17 +31,26 @@ class Daemon:
         self._log = collections.deque(maxlen=LOG_LINES)
         self.socket = None
 
-    def __enter__(self):
+    def _launch(self):
         self._dir = tempfile.mkdtemp(prefix='hakbench.')
         self.socket = os.path.join(self._dir, 'sock')
         config = os.path.join(self._dir, 'conf')
         with open(config, 'w', encoding='ascii'):
             pass
+        self._process = subprocess.Popen(
+            [self._path, '--foreground', '--socket', self.socket, '--config', config],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, errors='replace', env={'PATH': '/usr/bin:/bin', 'LC_ALL': 'C'})
+
+    def __enter__(self):
         try:
-            self._process = subprocess.Popen(
-                [self._path, '--foreground', '--socket', self.socket, '--config', config],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                text=True, errors='replace', env={'PATH': '/usr/bin:/bin', 'LC_ALL': 'C'})
+            # Told to end between the making and the noting of a folder or a process, we would
+            # leave it behind. (The daemon takes the signal from a descriptor, blocked or not.)
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+            try:
+                self._launch()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             self._reader = threading.Thread(target=self._read, daemon=True)
             self._reader.start()
             if not self._ready.wait(START_S) or self._process.poll() is not None:
@@ -75,7 +84,8 @@ class Daemon:
             if self._reader:
                 self._reader.join(STOP_S)
             self._process.stderr.close()
-        shutil.rmtree(self._dir, ignore_errors=True)
+        if self._dir:
+            shutil.rmtree(self._dir, ignore_errors=True)
 
 
 def parse_cpus(text):

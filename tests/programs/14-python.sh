@@ -21,8 +21,8 @@ regression_tests()
 types()
 {
 	regression_tests test_dict test_list test_set test_bytes test_unicode test_array \
-		test_deque test_gc test_weakref test_memoryview test_itertools test_re test_json \
-		test_pickle test_zlib test_decimal test_ctypes test_mmap
+		test_deque test_gc test_memoryview test_re test_json test_pickle test_zlib \
+		test_ctypes test_mmap
 }
 
 threads()
@@ -41,27 +41,30 @@ processes()
 	regression_tests test_os test_posix test_subprocess "${ignored[@]}"
 }
 
-# Of the tests of multiprocessing those with processes, without those that measure time.
+# Of the tests of multiprocessing those with processes, without those that measure time; of those
+# where each process is a new interpreter, which takes its time, a few kinds.
 by_fork()
 {
-	multiprocessing test_multiprocessing_fork
+	multiprocessing test_multiprocessing_fork Process Pool PoolWorkerLifetime \
+		PoolWorkerErrors Queue Connection SharedMemory Heap Value Array SharedCTypes \
+		Semaphore Event Lock SubclassingProcess PicklingConnections ListenerClient Finalize
 }
 
 by_spawn()
 {
-	multiprocessing test_multiprocessing_spawn
+	multiprocessing test_multiprocessing_spawn Pool Queue Connection SharedMemory \
+		SharedCTypes Heap SubclassingProcess PicklingConnections
 }
 
+# multiprocessing MODULE CLASS...
 multiprocessing()
 {
-	local class match=()
+	local module=$1 class match=()
 
-	for class in Process Pool PoolWorkerLifetime PoolWorkerErrors Queue Connection \
-		SharedMemory Heap Value Array SharedCTypes Semaphore Event Lock \
-		SubclassingProcess PicklingConnections ListenerClient Finalize; do
+	for class in "${@:2}"; do
 		match+=(-m "*.WithProcessesTest$class.*")
 	done
-	regression_tests "$1" "${match[@]}"
+	regression_tests "$module" "${match[@]}"
 }
 
 # Each line of the output is a test and how it ended.
@@ -77,8 +80,8 @@ regression()
 	finish "regression tests of $2" statuses_are_zero tests_agree
 }
 
-regression 150 "types and modules that allocate much, mmap" types
-regression 150 "threads and fork" threads
-regression 150 "os, posix and subprocess" processes
-regression 150 "multiprocessing by fork" by_fork
-regression 150 "multiprocessing by spawn" by_spawn
+regression 200 "types and modules that allocate much, mmap" types
+regression 200 "threads and fork" threads
+regression 200 "os, posix and subprocess" processes
+regression 200 "multiprocessing by fork" by_fork
+regression 200 "multiprocessing by spawn" by_spawn

@@ -173,11 +173,10 @@ static bool connected(struct hak_heap *heap)
 	if (hak_sys_filtered())
 		return false;
 	r = hak_session_open(&heap->session, heap->socket);
-	if (r < 0 && heap->say_so) {
+	if (r < 0 && heap->say_so)
 		hak_warn("no daemon at %s (%s); using private memory", heap->socket,
 			 strerrordesc_np(-r));
-		heap->say_so = false;
-	}
+	heap->say_so = false; /* once: forked children try for themselves */
 	return r == 0;
 }
 

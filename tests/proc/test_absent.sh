@@ -20,4 +20,21 @@ check 'daemon mode says once, not in every child, that there is none' ended 0 "$
 	"hakmem: no daemon at $dir/none (No such file or directory); using private memory"
 run_without auto
 check 'auto mode is silent' ended 0 "$want" ''
+
+# It reads the pipe when it has a session, and goes on when the daemon is gone.
+mkfifo "$dir/go"
+start_daemon
+env LD_PRELOAD="$HAKMALLOC" HAKMEM_MODE=daemon HAKMEM_SOCKET="$sock" \
+	timeout 60 bash -c "read -r _ < '$dir/go'; $forks" > "$dir/out" 2> "$dir/err" &
+client=$!
+exec 9> "$dir/go"
+pkill -KILL -P "$daemon" # itself, not the timeout around it
+wait "$daemon" 2> /dev/null
+daemon=
+echo >&9
+status=0
+wait "$client" || status=$?
+out=$(cat "$dir/out")
+err=$(cat "$dir/err")
+check 'children of a process whose daemon died are silent' ended 0 "$want" ''
 all_done

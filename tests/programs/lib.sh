@@ -24,8 +24,9 @@ FAMILY=${FAMILY#[0-9][0-9]-}
 set -uo pipefail
 
 # The shell waits in `wait`, so that a signal is served at once; timeout passes it on to its group.
+# A second signal must not cut the wait short: run.sh removes the files when this shell is gone.
 # shellcheck disable=SC2046 # one word for each job
-trap 'kill -TERM $(jobs -p) 2>/dev/null; wait; exit 143' TERM
+trap 'trap "" TERM; kill -TERM $(jobs -p) 2>/dev/null; wait; exit 143' TERM
 
 comment()
 {

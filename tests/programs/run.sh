@@ -37,6 +37,7 @@ die()
 # Everything that a program of the battery may need to reach, also as another user, lies below WORK.
 cleanup()
 {
+	trap '' TERM INT
 	[ -z "$FAMILY_PID" ] || { kill -TERM "$FAMILY_PID" && wait "$FAMILY_PID"; } 2>/dev/null
 	[ -z "$DAEMON_PID" ] || kill -KILL "$DAEMON_PID" 2>/dev/null
 	[ -n "${HAK_KEEP:-}" ] && { printf '# kept: %s\n' "$WORK"; return; }

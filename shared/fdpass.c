@@ -4,12 +4,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "shared/sys.h"
-
-/* syscall(): sendmsg() and recvmsg() are cancellation points, see sys.c. */
 
 /* Room for what an attacker may attach (the kernel's limit is 253), so that we see and close it. */
 #define RECV_FDS_ROOM 253u
@@ -27,7 +23,7 @@ int hak_fdpass_send(int sock, const struct hak_wire_frame *frame, const int *fds
 		struct cmsghdr align;
 	} control;
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	int saved = errno, r = 0;
+	int saved = errno, cancel, r = 0;
 	ssize_t n;
 
 	if (n_fds > HAK_WIRE_FDS_MAX)
@@ -44,9 +40,11 @@ int hak_fdpass_send(int sock, const struct hak_wire_frame *frame, const int *fds
 		c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
 	}
+	cancel = hak_sys_hold_cancel();
 	do {
-		n = syscall(SYS_sendmsg, sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
+	hak_sys_let_cancel(cancel);
 	if (n < 0)
 		r = -errno;
 	else if ((size_t)n != sizeof(*frame))
@@ -98,14 +96,16 @@ ssize_t hak_fdpass_recv(int sock, void *buf, size_t size, int *ret_fds, unsigned
 			      .msg_control = control.bytes,
 			      .msg_controllen = sizeof(control.bytes) };
 	int fds[HAK_WIRE_FDS_MAX];
-	int saved = errno, kept;
+	int saved = errno, cancel, kept;
 	ssize_t n;
 
 	if (max_fds > HAK_WIRE_FDS_MAX)
 		max_fds = HAK_WIRE_FDS_MAX;
+	cancel = hak_sys_hold_cancel();
 	do {
-		n = syscall(SYS_recvmsg, sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
+	hak_sys_let_cancel(cancel);
 	if (n < 0)
 		n = -errno;
 	errno = saved;

@@ -33,11 +33,6 @@
 
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
-/*
- * syscall() instead of libc's wrapper where that is a cancellation point: malloc is none, and a
- * thread cancelled in here would leave with the heap's lock.
- */
-
 /* Turns a -1/errno result into 0 or more, or -errno, and restores errno. */
 static inline long done(long r, int saved)
 {
@@ -51,6 +46,18 @@ static inline long done(long r, int saved)
 	({                                       \
 		int saved_errno = errno;         \
 		done((long)(call), saved_errno); \
+	})
+
+/*
+ * For calls that are cancellation points: malloc is none, and a thread cancelled in here would
+ * leave with the heap's lock. (Not raw system calls: ThreadSanitizer has to see descriptors come and go.)
+ */
+#define UNCANCELLED(call)                                \
+	({                                               \
+		int saved_state = hak_sys_hold_cancel(); \
+		long uncancelled = SYS(call);            \
+		hak_sys_let_cancel(saved_state);         \
+		uncancelled;                             \
 	})
 
 int hak_sys_memfd(int *ret_fd, const char *name, uint64_t size, bool seal_all)
@@ -67,7 +74,7 @@ int hak_sys_memfd(int *ret_fd, const char *name, uint64_t size, bool seal_all)
 	if (r >= 0)
 		r = SYS(fchmod((int)fd, 0600));
 	if (r >= 0)
-		r = SYS(syscall(SYS_fcntl, (int)fd, F_ADD_SEALS, seals));
+		r = SYS(fcntl((int)fd, F_ADD_SEALS, seals));
 	if (r < 0) {
 		hak_sys_close((int)fd);
 		return (int)r;
@@ -192,24 +199,24 @@ void hak_sys_name(void *at, uint64_t size, const char *name)
 
 int hak_sys_punch(int fd, uint64_t off, uint64_t size)
 {
-	return (int)SYS(syscall(SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				(off_t)off, (off_t)size));
+	return (int)UNCANCELLED(
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
 }
 
 int hak_sys_fallocate(int fd, uint64_t off, uint64_t size)
 {
-	return (int)SYS(syscall(SYS_fallocate, fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
+	return (int)UNCANCELLED(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
 }
 
 int hak_sys_add_seals(int fd, int seals)
 {
-	return (int)SYS(syscall(SYS_fcntl, fd, F_ADD_SEALS, seals));
+	return (int)SYS(fcntl(fd, F_ADD_SEALS, seals));
 }
 
 int hak_sys_close(int fd)
 {
 	if (fd >= 0)
-		(void)SYS(syscall(SYS_close, fd));
+		(void)UNCANCELLED(close(fd));
 	return -1;
 }
 
@@ -228,7 +235,7 @@ int hak_sys_move_high(int fd)
 		return fd;
 	if (lim.rlim_cur <= 2048) /* leave the upper part of a small table to us */
 		floor = (int)(lim.rlim_cur - lim.rlim_cur / 16 - 1);
-	high = SYS(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, floor));
+	high = SYS(fcntl(fd, F_DUPFD_CLOEXEC, floor));
 	if (high < 0)
 		return fd;
 	hak_sys_close(fd);
@@ -292,6 +299,7 @@ int hak_sys_poll(struct pollfd *fds, unsigned n, int timeout_ms)
 			       .tv_nsec = (timeout_ms % 1000) * 1000000L };
 	long r;
 
+	/* The bare call leaves in ts what is left of the time, and is no cancellation point. */
 	do {
 		r = SYS(syscall(SYS_ppoll, fds, n, timeout_ms < 0 ? NULL : &ts, NULL, 0));
 	} while (r == -EINTR);
@@ -310,7 +318,7 @@ int hak_sys_connect(int *ret_sock, const char *path)
 	sock = SYS(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (sock < 0)
 		return (int)sock;
-	r = SYS(syscall(SYS_connect, sock, &addr, sizeof(addr)));
+	r = UNCANCELLED(connect((int)sock, (struct sockaddr *)&addr, sizeof(addr)));
 	if (r < 0) {
 		hak_sys_close((int)sock);
 		return (int)r;
@@ -348,7 +356,7 @@ int hak_sys_peer(struct hak_peer *ret_peer, int *ret_pidfd, int sock)
 		if (r < 0)
 			return (int)r;
 	}
-	(void)SYS(syscall(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC));
+	(void)SYS(fcntl(fd, F_SETFD, FD_CLOEXEC));
 	*ret_peer = (struct hak_peer){ .pid = cred.pid, .uid = cred.uid, .gid = cred.gid };
 	*ret_pidfd = fd;
 	return 0;
@@ -376,7 +384,7 @@ void hak_sys_write(int fd, const void *buf, size_t size)
 	const char *p = buf;
 
 	while (size) {
-		long n = SYS(syscall(SYS_write, fd, p, size));
+		long n = UNCANCELLED(write(fd, p, size));
 
 		if (n == -EINTR)
 			continue;
@@ -390,13 +398,13 @@ void hak_sys_write(int fd, const void *buf, size_t size)
 ssize_t hak_sys_read_file(const char *path, char *buf, size_t size)
 {
 	size_t used = 0;
-	long fd = SYS(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
+	long fd = UNCANCELLED(open(path, O_RDONLY | O_CLOEXEC));
 	long n = 0;
 
 	if (fd < 0)
 		return fd;
 	while (used < size - 1) {
-		n = SYS(syscall(SYS_read, fd, buf + used, size - 1 - used));
+		n = UNCANCELLED(read((int)fd, buf + used, size - 1 - used));
 		if (n == -EINTR)
 			continue;
 		if (n <= 0)

@@ -8,10 +8,25 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
 #include "shared/base.h"
+
+/* The calling thread can't be cancelled between the two. */
+static inline int hak_sys_hold_cancel(void)
+{
+	int state = PTHREAD_CANCEL_ENABLE;
+
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	return state;
+}
+
+static inline void hak_sys_let_cancel(int state)
+{
+	(void)pthread_setcancelstate(state, NULL);
+}
 
 /* ---- memory ---- */
 

@@ -50,7 +50,8 @@ static inline long done(long r, int saved)
 
 /*
  * For calls that are cancellation points: malloc is none, and a thread cancelled in here would
- * leave with the heap's lock. (Not raw system calls: ThreadSanitizer has to see descriptors come and go.)
+ * leave with the heap's lock. (Not bare system calls: ThreadSanitizer has to see descriptors come
+ * and go.)
  */
 #define UNCANCELLED(call)                                \
 	({                                               \

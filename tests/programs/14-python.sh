@@ -70,8 +70,7 @@ multiprocessing()
 # Each line of the output is a test and how it ended.
 tests_agree()
 {
-	"$LOAD_PYTHON" "$HERE/loads/regression.py" --compare "$DIR/plain.out" "$DIR/hak.out" \
-		"$MODE"
+	"$LOAD_PYTHON" "$HERE/loads/regression.py" --compare "$DIR/plain.out" "$DIR/hak.out"
 }
 
 regression()

@@ -3,8 +3,7 @@
 """Runs regression tests of python itself, or compares the results of two runs.
 
     regression.py TEST... [-m PATTERN]...   prints "test.case.method result", sorted
-    regression.py --compare WITHOUT WITH MODE
-                                            0 when the second run is as good as the first
+    regression.py --compare WITHOUT WITH    0 when the second run is as good as the first
 """
 
 import subprocess
@@ -13,16 +12,6 @@ import xml.etree.ElementTree as etree
 
 # A guard against a comparison of next to nothing: how many of the first run must have passed.
 PASSED_AT_LEAST = 0.8
-
-# With a session a process has two descriptors more than it opened, close-on-exec and high up: the
-# socket and the region, without which fork could not make its memory its own. These tests hold a
-# child's list of all its descriptors against what they expect; see docs/architecture.md.
-LIST_ALL_DESCRIPTORS = {
-    "daemon": {
-        "test.test_subprocess.POSIXProcessTestCase.test_close_fds_when_max_fd_is_lowered",
-        "test.test_subprocess.POSIXProcessTestCase.test_pass_fds_redirected",
-    },
-}
 
 # As `python3 -m test`, by a process that shows what it has mapped.
 THE_RUN = """
@@ -56,13 +45,11 @@ def load(path):
         return dict(line.rstrip("\n").rsplit(" ", 1) for line in lines)
 
 
-def compare(without, with_library, mode):
-    exempt = LIST_ALL_DESCRIPTORS.get(mode, set())
+def compare(without, with_library):
     failed = {name for name, how in without.items() if how == "failed"}
     passed = sum(how == "passed" for how in without.values())
     different = sorted(name for name in without.keys() | with_library.keys()
-                       if name not in failed and name not in exempt
-                       and without.get(name) != with_library.get(name))
+                       if name not in failed and without.get(name) != with_library.get(name))
     for name in different[:20]:
         print(f"#   {name}: {without.get(name)} without, {with_library.get(name)} with the library")
     if passed < PASSED_AT_LEAST * len(without) or not passed:
@@ -78,5 +65,5 @@ def compare(without, with_library, mode):
 
 if __name__ == "__main__":
     if sys.argv[1] == "--compare":
-        sys.exit(compare(load(sys.argv[2]), load(sys.argv[3]), sys.argv[4]))
+        sys.exit(compare(load(sys.argv[2]), load(sys.argv[3])))
     run(sys.argv[1:])

@@ -11,6 +11,7 @@
 #include "libclient/next.h"
 #include "shared/check.h"
 #include "tiny/central.h"
+#include "tiny/depot.h"
 #include "tiny/thread.h"
 
 static inline bool ready(void)
@@ -35,7 +36,7 @@ static void *span_alloc(size_t size, size_t align, bool *ret_zeroed)
 	return p ? p : no_memory();
 }
 
-void *hak_alloc_cold(size_t size)
+static HAK_COLD void *alloc_slow(size_t size)
 {
 	void *p;
 
@@ -45,6 +46,21 @@ void *hak_alloc_cold(size_t size)
 		return span_alloc(size, 1, NULL);
 	p = hak_thread_alloc(hak_class_of(size ? size : 1));
 	return p ? p : no_memory();
+}
+
+/* Sizes beyond the inline path have magazines, too: they pay for finding their class. */
+void *hak_alloc_cold(size_t size)
+{
+	if (HAK_LIKELY(size - 1 < HAK_CLASS_MAX_SIZE)) {
+		hak_bin_ref bin = hak_bin_of_byte((uint8_t)(2 * hak_class_of(size)));
+		void **top = hak_bin_top(bin);
+
+		if (HAK_LIKELY((uintptr_t)top & (HAK_MAGAZINE_ALIGN - 1))) {
+			hak_bin_popped(bin);
+			return top[-1];
+		}
+	}
+	return alloc_slow(size);
 }
 
 /* The span that starts at p, or the end of the program. */
@@ -187,6 +203,7 @@ size_t hak_give_back(void)
 	if (!ready())
 		return 0;
 	hak_thread_flush();
+	hak_depot_trim();
 	hak_central_trim();
 	return hak_heap_trim();
 }

@@ -21,6 +21,7 @@
 #include "libclient/heap.h"
 #include "shared/check.h"
 #include "tiny/central.h"
+#include "tiny/depot.h"
 
 /* The program closed the descriptor and nobody can give us another: copy by hand. Exact while no
  * other thread writes; better than a fork that fails. */
@@ -83,6 +84,7 @@ static void convert(struct hak_heap *heap)
 
 static void before(void)
 {
+	hak_depot_lock_all();
 	hak_central_lock_all();
 	pthread_mutex_lock(&hak_heap.lock);
 	convert(&hak_heap);
@@ -92,6 +94,7 @@ static void after_in_parent(void)
 {
 	pthread_mutex_unlock(&hak_heap.lock);
 	hak_central_unlock_all();
+	hak_depot_unlock_all();
 }
 
 static void after_in_child(void)

@@ -8,10 +8,12 @@
 #include "libclient/heap.h"
 #include "shared/check.h"
 #include "tiny/central.h"
+#include "tiny/depot.h"
 
 void hak_stats_read(struct hak_stats *ret_stats)
 {
 	struct hak_stats s = { 0 };
+	uint64_t idle;
 
 	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
 		struct hak_central *central = &hak_tiny.central[c];
@@ -23,6 +25,9 @@ void hak_stats_read(struct hak_stats *ret_stats)
 		s.flushes += central->flushes;
 		pthread_mutex_unlock(&central->lock);
 	}
+	/* Other threads may be at work between the looks. */
+	idle = hak_depot_bytes();
+	s.block_bytes -= idle < s.block_bytes ? idle : s.block_bytes;
 	pthread_mutex_lock(&hak_heap.lock);
 	s.heap = hak_heap.stats;
 	s.added = hak_heap.carve.n_added;

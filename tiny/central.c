@@ -15,14 +15,19 @@ uint8_t *hak_pagemap = &no_page;
 void hak_central_init(char *base, uint64_t size, struct hak_slab *slabs,
 		      const struct hak_tiny_source *source)
 {
+	pthread_mutexattr_t attr;
+
 	hak_tiny.base = base;
 	hak_tiny.size = size;
 	hak_tiny.slabs = slabs;
 	hak_tiny.source = *source;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
 	for (uint32_t c = 0; c < HAK_CLASSES; c++) {
-		pthread_mutex_init(&hak_tiny.central[c].lock, NULL);
+		pthread_mutex_init(&hak_tiny.central[c].lock, &attr);
 		hak_tiny.central[c].partial = HAK_NO_SLAB;
 	}
+	pthread_mutexattr_destroy(&attr);
 }
 
 static uint32_t number_of(const struct hak_slab *slab)
@@ -99,6 +104,7 @@ static bool slab_new(struct hak_central *central, uint32_t class)
 		map[i] = (uint8_t)(2 * class);
 	}
 	central->slabs += slabs;
+	__atomic_fetch_add(&hak_tiny.slabs_held, slabs, __ATOMIC_RELAXED);
 	central->n_empty++;
 	list_push(central, &hak_tiny.slabs[number]);
 	return true;
@@ -118,6 +124,7 @@ static void slab_release(struct hak_central *central, struct hak_slab *slab)
 	}
 	central->n_empty--;
 	central->slabs -= slabs;
+	__atomic_fetch_sub(&hak_tiny.slabs_held, slabs, __ATOMIC_RELAXED);
 	hak_tiny.source.give(number, slabs);
 }
 

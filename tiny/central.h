@@ -40,6 +40,7 @@ struct hak_tiny {
 	char *base;             /* address of slab 0 of the window */
 	uint64_t size;          /* bytes of the window */
 	struct hak_slab *slabs; /* a descriptor for each slab of it */
+	uint64_t slabs_held;    /* by all classes; changed atomically */
 	struct hak_tiny_source source;
 	struct hak_central central[HAK_CLASSES];
 };

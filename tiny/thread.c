@@ -4,46 +4,15 @@
 #include <string.h>
 
 #include "tiny/central.h"
+#include "tiny/depot.h"
 
 #define FIRST_CAPACITY 8u
 #define CLASS_BYTES    65536u /* what a magazine may hold, at most */
-#define ARRAYS_BYTES   ((size_t)(HAK_CLASSES - 1) * HAK_MAGAZINE_ALIGN)
 
 __thread struct hak_thread hak_thread;
 
 static pthread_key_t exit_key;
 static bool has_key;
-
-/* Array sets of threads that are gone, linked through their first word. Guarded by the lock of
- * class 0, which has no blocks: so fork holds it with the others. */
-static void **spare;
-#define SPARE_LOCK (&hak_tiny.central[0].lock)
-
-static void **arrays_take(void)
-{
-	void **arrays;
-	char *p;
-
-	pthread_mutex_lock(SPARE_LOCK);
-	arrays = spare;
-	if (arrays)
-		spare = (void **)arrays[0];
-	pthread_mutex_unlock(SPARE_LOCK);
-	if (arrays)
-		return arrays;
-	p = hak_tiny.source.meta(ARRAYS_BYTES + HAK_MAGAZINE_ALIGN);
-	if (!p)
-		return NULL;
-	return (void **)hak_align_up((uintptr_t)p, HAK_MAGAZINE_ALIGN);
-}
-
-static void arrays_give(void **arrays)
-{
-	pthread_mutex_lock(SPARE_LOCK);
-	arrays[0] = spare;
-	spare = arrays;
-	pthread_mutex_unlock(SPARE_LOCK);
-}
 
 static void **bottom_of(const struct hak_bin *bin)
 {
@@ -67,28 +36,57 @@ static void bin_grow(struct hak_bin *bin, uint32_t class)
 	bin->lim = bottom_of(bin) + cap;
 }
 
-static void bin_open(struct hak_thread *t, uint32_t class)
+/* False: no memory for its array. */
+static bool bin_open(struct hak_bin *bin, uint32_t class)
 {
 	uint32_t cap = max_capacity(class);
-	void **bottom = t->arrays + (size_t)t->opened++ * (HAK_MAGAZINE_ALIGN / sizeof(void *));
+	void **bottom = hak_depot_array();
 
+	if (!bottom)
+		return false;
 	if (cap > FIRST_CAPACITY)
 		cap = FIRST_CAPACITY;
-	t->bin[class] = (struct hak_bin){ .top = bottom, .lim = bottom + cap };
+	*bin = (struct hak_bin){ .top = bottom, .lim = bottom + cap };
+	return true;
+}
+
+static bool is_empty(void *const *top)
+{
+	return !((uintptr_t)top & (HAK_MAGAZINE_ALIGN - 1));
+}
+
+/* The magazine [bottom, top) becomes the one in use, with room for as many blocks as the last. */
+static void bin_load(struct hak_bin *bin, void **top)
+{
+	uint32_t cap = (uint32_t)(bin->lim - bottom_of(bin));
+	void **bottom = is_empty(top) ? top : hak_magazine_bottom(top);
+
+	if (cap < (uint32_t)(top - bottom))
+		cap = (uint32_t)(top - bottom);
+	*bin = (struct hak_bin){ .top = top, .lim = bottom + cap };
+}
+
+/* Hands a magazine's blocks to the slabs. Its bottom. */
+static void **empty_out(uint32_t class, void **top)
+{
+	void **bottom;
+
+	if (is_empty(top))
+		return top;
+	bottom = hak_magazine_bottom(top);
+	hak_central_put(class, bottom, (uint32_t)(top - bottom));
+	return bottom;
 }
 
 static void flush_all(struct hak_thread *t)
 {
 	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
 		struct hak_bin *bin = &t->bin[c];
-		void **bottom;
 
-		if (!bin->lim)
-			continue;
-		bottom = bottom_of(bin);
-		if (bin->top > bottom)
-			hak_central_put(c, bottom, (uint32_t)(bin->top - bottom));
-		bin->top = bottom;
+		if (bin->lim)
+			bin->top = empty_out(c, bin->top);
+		if (t->other[c])
+			t->other[c] = empty_out(c, t->other[c]);
 	}
 }
 
@@ -101,19 +99,24 @@ void hak_thread_flush(void)
 static void on_thread_exit(void *unused)
 {
 	struct hak_thread *t = &hak_thread;
-	void **arrays = t->arrays;
 
 	(void)unused;
 	flush_all(t);
+	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
+		if (t->bin[c].lim)
+			hak_depot_array_give(t->bin[c].top);
+		if (t->other[c])
+			hak_depot_array_give(t->other[c]);
+	}
 	memset(t, 0, sizeof(*t));
 	t->state = HAK_THREAD_GONE;
-	arrays_give(arrays);
 }
 
 int hak_thread_init(void)
 {
 	int r = pthread_key_create(&exit_key, on_thread_exit);
 
+	hak_depot_init();
 	has_key = r == 0;
 	return -r;
 }
@@ -125,14 +128,9 @@ static bool thread_ready(struct hak_thread *t)
 		return true;
 	if (t->state != HAK_THREAD_NEW || !has_key)
 		return false;
-	t->arrays = arrays_take();
-	if (!t->arrays)
-		return false;
 	/* Setting a key's value may allocate: those blocks come from the centrals. */
 	t->state = HAK_THREAD_SETTING_UP;
 	if (pthread_setspecific(exit_key, t)) {
-		arrays_give(t->arrays);
-		t->arrays = NULL;
 		t->state = HAK_THREAD_GONE;
 		return false;
 	}
@@ -146,24 +144,51 @@ void *hak_thread_alloc(uint32_t class)
 {
 	struct hak_thread *t = &hak_thread;
 	struct hak_bin *bin = &t->bin[class];
-	void **bottom, *block;
+	void **top, *block;
 	uint32_t n;
 
-	if (HAK_UNLIKELY(!thread_ready(t)))
+	if (HAK_UNLIKELY(!thread_ready(t)) || (!bin->lim && !bin_open(bin, class)))
 		return hak_central_take(class, &block, 1) ? block : NULL;
-	if (!bin->lim)
-		bin_open(t, class);
-	bottom = bottom_of(bin);
-	if (bin->top == bottom) {
-		/* Half of it: the other half is room for what comes back before the next refill. */
-		n = ((uint32_t)(bin->lim - bottom) + 1) / 2;
-		n = hak_central_take(class, bottom, n);
+	if (!is_empty(bin->top))
+		return *--bin->top;
+	top = t->other[class];
+	if (top && !is_empty(top)) {
+		t->other[class] = bin->top;
+		bin_load(bin, top);
+	} else if ((top = hak_depot_take(class, bin->top))) {
+		bin_load(bin, top);
+	} else {
+		n = hak_central_take(class, bin->top, (uint32_t)(bin->lim - bin->top));
 		if (!n)
 			return NULL;
-		bin->top = bottom + n;
+		bin->top += n;
 		bin_grow(bin, class);
 	}
 	return *--bin->top;
+}
+
+/* Makes room in a full magazine that may not grow. */
+static void make_room(struct hak_thread *t, uint32_t class)
+{
+	struct hak_bin *bin = &t->bin[class];
+	void **full = t->other[class], **empty;
+
+	if (!full) {
+		empty = hak_depot_array();
+		if (!empty) { /* out of memory: go on with the one there is */
+			bin->top = empty_out(class, bin->top);
+			return;
+		}
+	} else if (is_empty(full)) {
+		empty = full;
+	} else {
+		/* The older one goes: the newer blocks are warm in this CPU's cache. */
+		empty = hak_depot_put(class, hak_magazine_bottom(full), full);
+		if (!empty)
+			empty = empty_out(class, full);
+	}
+	t->other[class] = bin->top;
+	bin_load(bin, empty);
 }
 
 void hak_thread_free(uint32_t class, void *p)
@@ -171,22 +196,13 @@ void hak_thread_free(uint32_t class, void *p)
 	struct hak_thread *t = &hak_thread;
 	struct hak_bin *bin = &t->bin[class];
 
-	if (HAK_UNLIKELY(!thread_ready(t))) {
+	if (HAK_UNLIKELY(!thread_ready(t)) || (!bin->lim && !bin_open(bin, class))) {
 		hak_central_put(class, &p, 1);
 		return;
 	}
-	if (!bin->lim)
-		bin_open(t, class);
 	if (bin->top == bin->lim)
 		bin_grow(bin, class);
-	if (bin->top == bin->lim) {
-		/* The older half goes; the newer blocks are warm in this CPU's cache. */
-		void **bottom = bottom_of(bin);
-		uint32_t used = (uint32_t)(bin->top - bottom), n = (used + 1) / 2;
-
-		hak_central_put(class, bottom, n);
-		memmove(bottom, bottom + n, (used - n) * sizeof(void *));
-		bin->top = bottom + (used - n);
-	}
+	if (bin->top == bin->lim)
+		make_room(t, class);
 	*bin->top++ = p;
 }

@@ -44,8 +44,9 @@ struct hak_thread {
 	uint8_t twice[HAK_TINY_MAX / 16 +
 		      1]; /* 2 * class by (size + 15) >> 4; zero while not READY */
 	uint8_t state;    /* enum hak_thread_state */
-	uint32_t opened;  /* magazine arrays handed out of `arrays` */
-	void **arrays;    /* HAK_CLASSES - 1 arrays of HAK_MAGAZINE_ALIGN bytes */
+	/* By class: a second magazine's top, all full or all empty, so that what goes up and down
+	 * around a limit stays in the thread. NULL: none yet. */
+	void **other[HAK_CLASSES];
 };
 static_assert(sizeof(struct hak_bin) == 16 && 2 * HAK_CLASSES <= 256,
 	      "2 * class * 8 finds the bin");
@@ -62,9 +63,9 @@ extern __thread struct hak_thread hak_thread;
  */
 extern uint8_t *hak_pagemap;
 
-/* The cold ways, in libclient: each does the whole job. */
-HAK_COLD void *hak_alloc_cold(size_t size);
-HAK_COLD void hak_free_cold(void *p);
+/* The other ways, in libclient: each does the whole job. */
+__attribute__((noinline)) void *hak_alloc_cold(size_t size);
+__attribute__((noinline)) void hak_free_cold(void *p);
 
 #pragma GCC visibility pop
 

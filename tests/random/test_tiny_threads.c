@@ -13,6 +13,7 @@
 #include "tests/arena.h"
 #include "tests/must.h"
 #include "tests/random/random.h"
+#include "tiny/depot.h"
 #include "tiny/thread.h"
 
 #define THREADS 4u
@@ -116,6 +117,7 @@ static void step(struct worker *w)
 	if (!block) { /* the arena is small: make room */
 		receive(w);
 		hak_thread_flush();
+		hak_depot_trim();
 		return;
 	}
 	fill(block, size, (uint32_t)random_next(&w->run));
@@ -127,6 +129,8 @@ static void step(struct worker *w)
 	}
 	if (!random_below(&w->run, 64))
 		receive(w);
+	if (!random_below(&w->run, 5000))
+		hak_depot_trim();
 	if (!random_below(&w->run, 5000))
 		hak_central_trim();
 }
@@ -165,13 +169,16 @@ static void exchange(struct random_run *run, bool chain)
 		workers[i].run.steps = run->steps / (2 * THREADS);
 	}
 	in_all_threads(run, work);
-	/* Magazines went back with their threads: what is out lies in the boxes. */
+	/* Magazines went back with their threads, and the depots' do now: what is out lies in the
+	 * boxes. */
+	hak_depot_trim();
 	for (uint32_t i = 0; i < THREADS; i++) {
 		sent += workers[i].sent;
 		received += workers[i].received;
 	}
 	random_check(run, arena_blocks() == sent - received);
 	in_all_threads(run, drain);
+	hak_depot_trim();
 	wrong = arena_check();
 	if (wrong)
 		printf("# wrong: %s\n", wrong);

@@ -8,6 +8,7 @@
 
 #include "libclient/client.h"
 #include "libclient/heap.h"
+#include "libclient/inline.h"
 #include "libclient/next.h"
 #include "shared/check.h"
 #include "tiny/central.h"
@@ -110,7 +111,7 @@ size_t hak_usable(const void *p)
 	hak_die("malloc_usable_size of %p, which is no block of this allocator", p);
 }
 
-void *hak_zeroed(size_t n, size_t size)
+void *hak_zeroed_slow(size_t n, size_t size)
 {
 	bool zeroed = false;
 	size_t bytes;
@@ -173,17 +174,14 @@ static void *resize_span(void *p, size_t size)
 	return move(p, old, size);
 }
 
-void *hak_resize(void *p, size_t size)
+void *hak_resize_slow(void *p, size_t size)
 {
 	uint32_t class = hak_page_class(p);
 
 	if (class && size) {
 		size_t old = hak_class[class].size;
 
-		/* In place while it fits and at least half is used. */
-		if (size <= old && size * 2 >= old)
-			return p;
-		return move(p, old, size);
+		return hak_fits(size, old) ? p : move(p, old, size);
 	}
 	if (!p)
 		return hak_tiny_alloc(size);

@@ -6,6 +6,7 @@
 
 #include "libclient/client.h"
 #include "libclient/heap.h"
+#include "libclient/inline.h"
 #include "tiny/tiny.h"
 
 HAK_EXPORT void *hak_malloc(size_t size)

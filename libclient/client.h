@@ -37,8 +37,8 @@ void hak_stats_report(void);
 
 /* The semantics, errno included. They are cold: the inline path has been tried. */
 void *hak_aligned(size_t align, size_t size); /* any power of two */
-void *hak_resize(void *p, size_t size);       /* realloc */
-void *hak_zeroed(size_t n, size_t size);      /* calloc */
+void *hak_resize_slow(void *p, size_t size);  /* realloc */
+void *hak_zeroed_slow(size_t n, size_t size); /* calloc; both inline in inline.h */
 size_t hak_usable(const void *p);
 size_t hak_give_back(void); /* trim: bytes */
 bool hak_is_ours(const void *p);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libclient/client.h"
+#include "libclient/inline.h"
 #include "libclient/next.h"
 #include "libclient/stats.h"
 #include "tiny/tiny.h"

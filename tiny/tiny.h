@@ -81,6 +81,11 @@ HAK_INLINE uint32_t hak_page_class(const void *p)
 #include "tiny/tls_plain.h"
 #endif
 
+HAK_INLINE hak_bin_ref hak_bin_of_size(size_t size)
+{
+	return hak_bin_of_sixteens((size + 15) >> 4);
+}
+
 /* `cold` is a constant: what to do where the magazine can't serve. */
 HAK_INLINE void *hak_tiny_alloc_else(size_t size, void *(*cold)(size_t size))
 {

@@ -26,12 +26,12 @@ HAK_INLINE uintptr_t hak_thread_offset(void)
 	return offset;
 }
 
-HAK_INLINE hak_bin_ref hak_bin_of_size(size_t size)
+/* For blocks of n * 16 bytes. */
+HAK_INLINE hak_bin_ref hak_bin_of_sixteens(size_t n)
 {
 	uintptr_t at = hak_thread_offset();
-	uintptr_t table = at + offsetof(struct hak_thread, twice);
 
-	return (hak_bin_ref){ at, *(hak_fs_byte)(table + ((size + 15) >> 4)) };
+	return (hak_bin_ref){ at, *(hak_fs_byte)(at + offsetof(struct hak_thread, twice) + n) };
 }
 
 HAK_INLINE hak_bin_ref hak_bin_of_byte(uint8_t twice)

@@ -7,11 +7,12 @@
 
 typedef struct hak_bin *hak_bin_ref;
 
-HAK_INLINE hak_bin_ref hak_bin_of_size(size_t size)
+/* For blocks of n * 16 bytes. */
+HAK_INLINE hak_bin_ref hak_bin_of_sixteens(size_t n)
 {
 	struct hak_thread *t = &hak_thread;
 
-	return (hak_bin_ref)(void *)((char *)t + 8u * t->twice[(size + 15) >> 4]);
+	return (hak_bin_ref)(void *)((char *)t + 8u * t->twice[n]);
 }
 
 HAK_INLINE hak_bin_ref hak_bin_of_byte(uint8_t twice)

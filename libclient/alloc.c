@@ -10,6 +10,7 @@
 #include "libclient/heap.h"
 #include "libclient/inline.h"
 #include "libclient/next.h"
+#include "libclient/spans.h"
 #include "shared/check.h"
 #include "tiny/central.h"
 #include "tiny/depot.h"
@@ -30,23 +31,45 @@ static HAK_COLD void *no_memory(void)
 	return NULL;
 }
 
+/* Before a failure: what lies in caches of other sizes may be all that is needed. */
+static HAK_COLD void reclaim(void)
+{
+	hak_thread_flush();
+	hak_depot_trim();
+	hak_central_trim();
+	hak_spans_trim();
+}
+
 static void *span_alloc(size_t size, size_t align, bool *ret_zeroed)
 {
-	void *p = size > PTRDIFF_MAX ? NULL : hak_heap_alloc(size, align, ret_zeroed);
+	void *p;
 
+	if (size > PTRDIFF_MAX)
+		return no_memory();
+	p = hak_spans_alloc(size, align, ret_zeroed);
+	if (HAK_UNLIKELY(!p)) {
+		reclaim();
+		p = hak_spans_alloc(size, align, ret_zeroed);
+	}
+	return p ? p : no_memory();
+}
+
+static void *block_alloc(uint32_t class)
+{
+	void *p = hak_thread_alloc(class);
+
+	if (HAK_UNLIKELY(!p)) {
+		reclaim();
+		p = hak_thread_alloc(class);
+	}
 	return p ? p : no_memory();
 }
 
 static HAK_COLD void *alloc_slow(size_t size)
 {
-	void *p;
-
 	if (HAK_UNLIKELY(!ready()))
 		return hak_next_malloc(size);
-	if (HAK_UNLIKELY(size > HAK_CLASS_MAX_SIZE))
-		return span_alloc(size, 1, NULL);
-	p = hak_thread_alloc(hak_class_of(size ? size : 1));
-	return p ? p : no_memory();
+	return block_alloc(hak_class_of(size ? size : 1));
 }
 
 /* Sizes beyond the inline path have magazines, too: they pay for finding their class. */
@@ -61,7 +84,15 @@ void *hak_alloc_cold(size_t size)
 			return top[-1];
 		}
 	}
+	if (size > HAK_CLASS_MAX_SIZE && ready())
+		return span_alloc(size, 1, NULL);
 	return alloc_slow(size);
+}
+
+static HAK_COLD _Noreturn void no_span(const void *p, const char *what)
+{
+	hak_die("%s of %p, which is no block in use: freed before, or not the start of one", what,
+		p);
 }
 
 /* The span that starts at p, or the end of the program. */
@@ -69,10 +100,9 @@ static struct hak_slab *span_at(const void *p, const char *what)
 {
 	struct hak_slab *slab = hak_slab_of(p);
 
-	if (slab->kind == HAK_SLAB_SPAN && hak_slab_start(slab) == p)
+	if (HAK_LIKELY(slab->kind == HAK_SLAB_SPAN && hak_slab_start(slab) == p))
 		return slab;
-	hak_die("%s of %p, which is no block in use: freed before, or not the start of one", what,
-		p);
+	no_span(p, what);
 }
 
 static inline bool in_superslab(const void *p)
@@ -89,7 +119,7 @@ void hak_free_cold(void *p)
 	else if (!p)
 		return;
 	else if (in_superslab(p))
-		hak_heap_free(span_at(p, "free"));
+		hak_spans_free(span_at(p, "free"));
 	else if (hak_next_may_own(p))
 		hak_next_free(p);
 	else
@@ -133,7 +163,6 @@ void *hak_zeroed_slow(size_t n, size_t size)
 void *hak_aligned(size_t align, size_t size)
 {
 	uint32_t class;
-	void *p;
 
 	if (!ready())
 		return hak_next_memalign(align, size);
@@ -146,8 +175,7 @@ void *hak_aligned(size_t align, size_t size)
 	class = hak_class_of(size > align ? size : align);
 	while (hak_class[class].size % align)
 		class ++;
-	p = hak_thread_alloc(class);
-	return p ? p : no_memory();
+	return block_alloc(class);
 }
 
 /* Bytes to allocate for a block that had to move: room to grow again without moving. */
@@ -169,8 +197,17 @@ static void *resize_span(void *p, size_t size)
 
 	if (size > PTRDIFF_MAX)
 		return no_memory();
-	if (size > HAK_CLASS_MAX_SIZE && hak_heap_resize(span, size))
-		return p;
+	if (size > HAK_CLASS_MAX_SIZE) {
+		if (hak_heap_resize(span, size))
+			return p;
+		/* Cheaper than a copy: what is behind it may only be kept for later. */
+		if (in_superslab((char *)p + old) && span[span->n_slabs].kind == HAK_SLAB_CACHED) {
+			hak_spans_flush();
+			hak_spans_trim();
+			if (hak_heap_resize(span, size))
+				return p;
+		}
+	}
 	return move(p, old, size);
 }
 
@@ -200,9 +237,7 @@ size_t hak_give_back(void)
 {
 	if (!ready())
 		return 0;
-	hak_thread_flush();
-	hak_depot_trim();
-	hak_central_trim();
+	reclaim();
 	return hak_heap_trim();
 }
 

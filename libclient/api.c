@@ -7,6 +7,7 @@
 #include "libclient/client.h"
 #include "libclient/heap.h"
 #include "libclient/inline.h"
+#include "libclient/spans.h"
 #include "tiny/tiny.h"
 
 HAK_EXPORT void *hak_malloc(size_t size)
@@ -113,15 +114,19 @@ static void fill(struct hak_info *info)
 {
 	struct hak_heap *heap = &hak_heap;
 	const struct hak_carve *carve = &heap->carve;
-	uint64_t shared = 0;
+	uint64_t shared = 0, cached;
 
 	for (uint32_t i = heap->shift; i < carve->zone[0].high; i++)
 		shared += (carve->supers[i].flags & HAK_SUPER_SHARED) != 0;
 	info->mode = heap->session.state == HAK_SESSION_UP ? HAK_INFO_DAEMON : HAK_INFO_EMBEDDED;
 	info->session = heap->session.id;
 	info->epoch = heap->session.epoch;
-	info->held_bytes = (uint64_t)(carve->n_added - carve->n_empty) << HAK_SUPERSLAB_SHIFT;
-	info->kept_bytes = (uint64_t)(carve->n_empty - carve->n_clean) << HAK_SUPERSLAB_SHIFT;
+	(void)hak_spans_cached(true, &cached);
+	cached <<= HAK_SLAB_SHIFT;
+	info->held_bytes =
+		((uint64_t)(carve->n_added - carve->n_empty) << HAK_SUPERSLAB_SHIFT) - cached;
+	info->kept_bytes =
+		((uint64_t)(carve->n_empty - carve->n_clean) << HAK_SUPERSLAB_SHIFT) + cached;
 	info->shared_bytes = shared << HAK_SUPERSLAB_SHIFT;
 	info->leases = heap->stats.leases;
 	info->returns = heap->stats.returns;

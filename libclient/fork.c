@@ -19,6 +19,7 @@
 
 #include "libclient/client.h"
 #include "libclient/heap.h"
+#include "libclient/spans.h"
 #include "shared/check.h"
 #include "tiny/central.h"
 #include "tiny/depot.h"
@@ -86,6 +87,7 @@ static void before(void)
 {
 	hak_depot_lock_all();
 	hak_central_lock_all();
+	hak_spans_lock();
 	pthread_mutex_lock(&hak_heap.lock);
 	convert(&hak_heap);
 }
@@ -93,6 +95,7 @@ static void before(void)
 static void after_in_parent(void)
 {
 	pthread_mutex_unlock(&hak_heap.lock);
+	hak_spans_unlock();
 	hak_central_unlock_all();
 	hak_depot_unlock_all();
 }

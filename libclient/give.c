@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "libclient/heap.h"
+#include "libclient/spans.h"
 
 /* Empty superslabs worth keeping: a constant for small processes and a share for large ones. */
 #define KEEP_LEAST 16u
@@ -139,9 +140,13 @@ uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too)
 
 void hak_heap_shed(struct hak_heap *heap)
 {
-	uint32_t used = heap->carve.n_added - heap->carve.n_empty;
-	uint32_t keep = KEEP_LEAST + used / KEEP_SHARE;
+	uint32_t used = heap->carve.n_added - heap->carve.n_empty, cached, keep;
+	uint64_t slabs;
 
+	/* What the span cache holds is kept, too: at most KEEP_LEAST superslabs' worth. */
+	(void)hak_spans_cached(false, &slabs);
+	cached = (uint32_t)(slabs / HAK_SLABS_PER_SUPERSLAB);
+	keep = KEEP_LEAST - cached + (used > cached ? used - cached : 0) / KEEP_SHARE;
 	/* Half as much again before anything goes, so that a boundary case does not flap. */
 	if (heap->carve.n_empty - heap->carve.n_clean > keep + keep / 2)
 		(void)hak_heap_release(heap, keep, false);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "libclient/pagemap.h"
+#include "libclient/spans.h"
 #include "shared/check.h"
 #include "tiny/central.h"
 #include "tiny/tiny.h"
@@ -140,7 +141,8 @@ unmap_window:
 
 int hak_heap_init(const struct hak_config *config)
 {
-	static const struct hak_tiny_source source = { source_take, source_give, source_meta };
+	static const struct hak_tiny_source source = { source_take, source_give, source_meta,
+						       hak_spans_flush };
 	struct hak_heap *heap = &hak_heap;
 	uint8_t *pagemap;
 	int r = reserve(heap, &pagemap);

@@ -6,6 +6,7 @@
 
 #include "libclient/client.h"
 #include "libclient/heap.h"
+#include "libclient/spans.h"
 #include "shared/check.h"
 #include "tiny/central.h"
 #include "tiny/depot.h"
@@ -13,7 +14,7 @@
 void hak_stats_read(struct hak_stats *ret_stats)
 {
 	struct hak_stats s = { 0 };
-	uint64_t idle;
+	uint64_t idle, cached;
 
 	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
 		struct hak_central *central = &hak_tiny.central[c];
@@ -30,6 +31,8 @@ void hak_stats_read(struct hak_stats *ret_stats)
 	s.block_bytes -= idle < s.block_bytes ? idle : s.block_bytes;
 	pthread_mutex_lock(&hak_heap.lock);
 	s.heap = hak_heap.stats;
+	s.heap.spans -= hak_spans_cached(true, &cached);
+	s.heap.span_bytes -= cached << HAK_SLAB_SHIFT;
 	s.added = hak_heap.carve.n_added;
 	s.empty = hak_heap.carve.n_empty;
 	s.clean = hak_heap.carve.n_clean;

@@ -76,7 +76,7 @@ static void *meta(size_t size)
 
 void arena_init(uint32_t n_slabs)
 {
-	static const struct hak_tiny_source source = { take, give, meta };
+	static const struct hak_tiny_source source = { take, give, meta, NULL };
 
 	assert_true(n_slabs <= ARENA_MAX_SLABS);
 	arena.memory = malloc((n_slabs + 1) * HAK_SLAB_SIZE);

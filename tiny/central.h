@@ -24,6 +24,8 @@ struct hak_tiny_source {
 	void (*give)(uint32_t slab, uint32_t slabs);
 	/* Zeroed memory for metadata; never given back. NULL: none. */
 	void *(*meta)(size_t size);
+	/* Takes what else the calling thread keeps: it flushes, or ends. NULL: nothing. */
+	void (*flush)(void);
 };
 
 struct hak_central {

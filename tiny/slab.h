@@ -8,6 +8,7 @@
  *   BLOCKS  the first slab of a run cut into blocks: n_free == set bits in `bits`
  *   INSIDE  a further slab of such a run, `back` slabs behind its first
  *   SPAN    the first slab of one large block of n_slabs slabs
+ *   CACHED  such a one, freed and kept for the next of its size
  *   NONE    everything else, also the further slabs of a span
  *
  * Descriptors of BLOCKS are written under their class's lock, of SPAN under the heap's. A thread
@@ -23,6 +24,7 @@ enum hak_slab_kind {
 	HAK_SLAB_BLOCKS,
 	HAK_SLAB_INSIDE,
 	HAK_SLAB_SPAN,
+	HAK_SLAB_CACHED,
 };
 
 #define HAK_NO_SLAB UINT32_MAX

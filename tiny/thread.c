@@ -88,6 +88,8 @@ static void flush_all(struct hak_thread *t)
 		if (t->other[c])
 			t->other[c] = empty_out(c, t->other[c]);
 	}
+	if (hak_tiny.source.flush)
+		hak_tiny.source.flush();
 }
 
 void hak_thread_flush(void)
@@ -138,6 +140,11 @@ static bool thread_ready(struct hak_thread *t)
 		t->twice[i] = (uint8_t)(2 * hak_tiny_class[i]);
 	t->state = HAK_THREAD_READY;
 	return true;
+}
+
+bool hak_thread_ready(void)
+{
+	return thread_ready(&hak_thread);
 }
 
 void *hak_thread_alloc(uint32_t class)

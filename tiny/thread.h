@@ -12,6 +12,8 @@
 /* Once, before any other call. 0 or a negative errno. */
 int hak_thread_init(void);
 
+/* True if the calling thread has, or now gets, magazines; its end will be noticed. */
+bool hak_thread_ready(void);
 /* A block of `class` (1..40), from the magazine or after refilling it; NULL: out of memory. */
 void *hak_thread_alloc(uint32_t class);
 /* Takes a block of `class` whose magazine may be full. */

@@ -27,6 +27,10 @@
 /* One less than the array has places: a full magazine's top must not look like a bottom. */
 #define HAK_MAGAZINE_MAX (HAK_MAGAZINE_ALIGN / 8 - 1)
 
+#define HAK_THREAD_SPANS 8u
+
+struct hak_slab;
+
 struct hak_bin {
 	void **top; /* one past the newest block */
 	void **lim; /* where it counts as full */
@@ -47,6 +51,10 @@ struct hak_thread {
 	/* By class: a second magazine's top, all full or all empty, so that what goes up and down
 	 * around a limit stays in the thread. NULL: none yet. */
 	void **other[HAK_CLASSES];
+	/* The spans it freed last, oldest first; libclient/spans.c has them. */
+	struct hak_slab *span[HAK_THREAD_SPANS];
+	uint32_t n_spans;
+	uint32_t span_slabs; /* in all of them */
 };
 static_assert(sizeof(struct hak_bin) == 16 && 2 * HAK_CLASSES <= 256,
 	      "2 * class * 8 finds the bin");

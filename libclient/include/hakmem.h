@@ -92,8 +92,8 @@ struct hak_info {
 	unsigned reserved;
 	uint64_t session;      /* the daemon's number for this process, 0 without one */
 	uint64_t epoch;        /* of the daemon's life that the session began in */
-	uint64_t held_bytes;   /* in superslabs that are not wholly free */
-	uint64_t kept_bytes;   /* in wholly free superslabs kept for later */
+	uint64_t held_bytes;   /* in superslabs that are not wholly free, but for kept spans */
+	uint64_t kept_bytes;   /* in wholly free superslabs and spans kept for later */
 	uint64_t shared_bytes; /* of both, leased from the daemon */
 	uint64_t leases;       /* superslabs granted so far */
 	uint64_t returns;      /* superslabs given back so far */

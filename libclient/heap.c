@@ -40,7 +40,8 @@ bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count)
 }
 
 /* Under the lock. */
-static bool take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align, struct hak_span *ret_span)
+static bool take_or_grow(struct hak_heap *heap, uint64_t n_slabs, uint64_t align,
+			 struct hak_span *ret_span)
 {
 	uint64_t wants = hak_carve_wants(n_slabs, align);
 
@@ -56,13 +57,33 @@ static bool take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align, struct
 	       hak_carve_take(&heap->carve, n_slabs, align, ret_span);
 }
 
+/* Memory that was used before comes first, and that is also what lies in the span cache: keeping it
+ * for its size must not make the process larger. With the lock held on return. */
+static bool lock_and_take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align,
+			  struct hak_span *ret_span)
+{
+	uint64_t cached;
+
+	pthread_mutex_lock(&heap->lock);
+	if (hak_carve_take_used(&heap->carve, n_slabs, align, ret_span)) {
+		hak_heap_ask_ahead(heap);
+		return true;
+	}
+	if (hak_spans_cached(true, &cached)) {
+		pthread_mutex_unlock(&heap->lock);
+		hak_spans_flush();
+		hak_spans_trim();
+		pthread_mutex_lock(&heap->lock);
+	}
+	return take_or_grow(heap, n_slabs, align, ret_span);
+}
+
 static bool source_take(uint32_t slabs, uint32_t *ret_slab)
 {
 	struct hak_span span;
 	bool ok;
 
-	pthread_mutex_lock(&hak_heap.lock);
-	ok = take(&hak_heap, slabs, 1, &span);
+	ok = lock_and_take(&hak_heap, slabs, 1, &span);
 	pthread_mutex_unlock(&hak_heap.lock);
 	if (ok)
 		*ret_slab = (uint32_t)span.slab;
@@ -174,8 +195,7 @@ void *hak_heap_alloc(size_t size, size_t align, bool *ret_zeroed)
 
 	if (size > HAK_WINDOW_SIZE || align > HAK_WINDOW_ALIGN)
 		return NULL;
-	pthread_mutex_lock(&heap->lock);
-	ok = take(heap, slabs_for(size), align_slabs, &span);
+	ok = lock_and_take(heap, slabs_for(size), align_slabs, &span);
 	if (ok) {
 		heap->slabs[span.slab] =
 			(struct hak_slab){ .kind = HAK_SLAB_SPAN, .n_slabs = span.n_slabs };

@@ -173,10 +173,10 @@ static bool mark_taken(struct hak_carve *carve, uint32_t index, uint32_t mask)
 	return clean;
 }
 
-static bool take_small(struct hak_carve *carve, uint32_t n, uint32_t align,
+static bool take_small(struct hak_carve *carve, uint64_t among, uint32_t n, uint32_t align,
 		       struct hak_span *ret_span)
 {
-	uint64_t lists = carve->lists & ~((UINT64_C(1) << n) - 1);
+	uint64_t lists = among & ~((UINT64_C(1) << n) - 1);
 	uint32_t places = aligned_places(align);
 
 	for (; lists; lists &= lists - 1) {
@@ -242,7 +242,8 @@ bool hak_carve_take(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
 
 	hak_assert(n_slabs && hak_is_pow2(align));
 	if (n_slabs <= PER && align <= PER)
-		return take_small(carve, (uint32_t)n_slabs, (uint32_t)align, ret_span);
+		return take_small(carve, carve->lists, (uint32_t)n_slabs, (uint32_t)align,
+				  ret_span);
 	if (supers > carve->n_empty || super_align > carve->total)
 		return false;
 	for (uint32_t z = 0; z < carve->n_zones; z++) {
@@ -256,6 +257,15 @@ bool hak_carve_take(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
 		return true;
 	}
 	return false;
+}
+
+bool hak_carve_take_used(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
+			 struct hak_span *ret_span)
+{
+	uint64_t used = carve->lists & ~(UINT64_C(1) << LIST_CLEAN);
+
+	return n_slabs <= PER && align <= PER &&
+	       take_small(carve, used, (uint32_t)n_slabs, (uint32_t)align, ret_span);
 }
 
 uint64_t hak_carve_wants(uint64_t n_slabs, uint64_t align)

@@ -90,6 +90,10 @@ bool hak_carve_take(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
 		    struct hak_span *ret_span);
 uint64_t hak_carve_wants(uint64_t n_slabs, uint64_t align);
 
+/* The same, for at most a superslab, and without starting one whose memory was never written. */
+bool hak_carve_take_used(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
+			 struct hak_span *ret_span);
+
 /* Gives back any part of what was taken. */
 void hak_carve_give(struct hak_carve *carve, uint64_t slab, uint64_t n_slabs);
 

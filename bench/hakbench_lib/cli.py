@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 
-from . import catalogue, compare, count, machine, report, runner, subjects, text
+from . import catalogue, compare, count, machine, markdown, report, runner, subjects, text
 from .errors import BenchError, UsageError
 
 ALLOCATORS = 'libc,embedded,daemon,mimalloc,jemalloc,tcmalloc,tbb'
@@ -111,8 +111,10 @@ def _parser(version):
     _add_load(p)
     _add_place(p)
 
-    p = commands.add_parser('report', help='make an HTML page of a result')
+    p = commands.add_parser('report', help='make a page of a result')
     p.add_argument('file', help='what `hakbench compare --json` wrote')
+    p.add_argument('--format', choices=('html', 'markdown'), default='html',
+                   help='a page with charts, or a table of ratios to the best peer')
     p.add_argument('--output', metavar='FILE', help='default: standard output')
     return parser
 
@@ -227,7 +229,14 @@ def _report(_places, args):
         raise BenchError(f'{args.file}: no JSON: {error}') from error
     if not isinstance(result, dict) or result.get('schema') != compare.SCHEMA:
         raise BenchError(f'{args.file}: not what this version of `hakbench compare` writes')
-    _write(args.output, report.page(result))
+    bases = {s['base'] in subjects.MODES for s in result['subjects']}
+    if args.format == 'markdown' and len(bases) < 2:
+        raise BenchError(f'{args.file}: the table compares hakmem with others; one side is missing')
+    if args.format == 'html':
+        content = report.page(result)
+    else:
+        content = markdown.table(result)
+    _write(args.output, content)
     return 0
 
 

@@ -34,6 +34,28 @@ class Made(unittest.TestCase):
                 cls.page = file.read()
             cls.stdout = call('report', path)[1]
 
+    def test_markdown_names_the_best_peer_and_the_ratio(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'r.json')
+            with open(path, 'w', encoding='utf-8') as file:
+                json.dump(self.result, file)
+            status, out, err = call('report', path, '--format', 'markdown')
+            self.assertEqual(status, 0, err)
+            lines = out.splitlines()
+            self.assertEqual(len(lines), 2 + len(self.result['workloads']))
+            self.assertEqual({line.count('|') for line in lines}, {lines[0].count('|')})
+            libc = self.result['workloads'][0]['subjects']['libc']['ns_per_op']
+            ours = self.result['workloads'][0]['subjects']['embedded']['ns_per_op']
+            self.assertIn(f'({ours / libc:.2f})', lines[2])
+            self.assertIn('| libc ', lines[2])
+            only = dict(self.result, subjects=[s for s in self.result['subjects']
+                                               if s['base'] == 'libc'])
+            with open(path, 'w', encoding='utf-8') as file:
+                json.dump(only, file)
+            status, _, err = call('report', path, '--format', 'markdown')
+            self.assertEqual(status, 1)
+            self.assertIn('one side is missing', err)
+
     def test_parses_and_goes_to_stdout_too(self):
         root = xml.fromstring(self.page)
         self.assertEqual(root.tag, SPACE + 'html')

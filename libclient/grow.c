@@ -42,8 +42,8 @@ static bool add_local(struct hak_heap *heap, uint64_t superslabs)
 		hak_runs_give(&heap->local, first - HAK_LOCAL_FIRST, count);
 		return false;
 	}
-	/* The first superslab stays in pages of 4 KiB: making a huge one costs as much as 40 to 1,500
-	 * of their faults, and most programs are over, or content with less memory, before that. */
+	/* The first superslab stays in pages of 4 KiB: making a huge one costs as much as 40 to
+	 * 1,500 of their faults, and most programs are over before, or content with less. */
 	plain = heap->stats.local ? 0 : HAK_SUPERSLAB_SIZE;
 	if (size > plain)
 		(void)hak_sys_advise((char *)at + plain, size - plain, MADV_HUGEPAGE);

@@ -257,6 +257,26 @@ static void clean_superslabs_are_taken_last(void **state)
 	assert_int_equal(take(1, 1), 5 * PER);
 }
 
+static void used_ones_can_be_asked_for_alone(void **state)
+{
+	struct hak_span span;
+	uint64_t first;
+
+	(void)state;
+	rig_init(0);
+	hak_carve_add(&rig.carve, 0, 2, 0, true);
+	assert_false(hak_carve_take_used(&rig.carve, 1, 1, &span));
+	first = take(20, 1);
+	assert_true(hak_carve_take_used(&rig.carve, 12, 1, &span));
+	assert_int_equal(span.slab, first + 20);
+	assert_false(hak_carve_take_used(&rig.carve, 1, 1, &span));
+	hak_carve_give(&rig.carve, first, 32); /* empty again, but written to */
+	assert_true(hak_carve_take_used(&rig.carve, 32, 32, &span));
+	assert_false(span.zeroed);
+	assert_false(hak_carve_take_used(&rig.carve, 33, 1, &span));
+	assert_int_equal(rig.carve.n_clean, 1);
+}
+
 static void give_takes_parts_of_a_span(void **state)
 {
 	(void)state;
@@ -363,6 +383,7 @@ int main(void)
 		CARVE_TEST(zeroed_is_said_only_of_untouched_slabs),
 		CARVE_TEST(memory_added_as_dirty_is_not_zeroed),
 		CARVE_TEST(clean_superslabs_are_taken_last),
+		CARVE_TEST(used_ones_can_be_asked_for_alone),
 		CARVE_TEST(give_takes_parts_of_a_span),
 		CARVE_TEST(take_at_takes_all_or_nothing),
 		CARVE_TEST(removed_superslabs_are_gone_until_added_again),

@@ -106,6 +106,24 @@ static void the_span_cache_is_bounded(void **state)
 	assert_in_range(most, 512, 512 + 32); /* slabs: 32 MiB, and a thread's 2 MiB */
 }
 
+/* Kept for their sizes, spans must not make the process larger: blocks and spans of other sizes take
+ * their memory before any that was never written. */
+static void kept_memory_is_used_before_new_memory(void **state)
+{
+	void *p, *q;
+	uint32_t clean;
+
+	p = hak_malloc(2 * MIB); /* a superslab of its own */
+	memset(p, 1, 2 * MIB);
+	hak_free(p);
+	clean = hak_heap.carve.n_clean;
+	assert_true(clean > 0);
+	q = hak_malloc(1900 * KIB);
+	assert_ptr_equal(q, p);
+	assert_int_equal(hak_heap.carve.n_clean, clean);
+	hak_free(q);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -114,6 +132,7 @@ int main(void)
 		TEST(freed_spans_are_used_again),
 		TEST(a_thread_s_end_leaves_no_span_behind),
 		TEST(the_span_cache_is_bounded),
+		TEST(kept_memory_is_used_before_new_memory),
 	};
 
 	unit_watchdog();

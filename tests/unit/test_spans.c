@@ -106,8 +106,8 @@ static void the_span_cache_is_bounded(void **state)
 	assert_in_range(most, 512, 512 + 32); /* slabs: 32 MiB, and a thread's 2 MiB */
 }
 
-/* Kept for their sizes, spans must not make the process larger: blocks and spans of other sizes take
- * their memory before any that was never written. */
+/* Kept for their sizes, spans must not make the process larger: others take their memory before any
+ * that was never written. */
 static void kept_memory_is_used_before_new_memory(void **state)
 {
 	void *p, *q;

@@ -8,6 +8,7 @@
 #include "libclient/next.h"
 #include "libclient/pagemap.h"
 #include "shared/check.h"
+#include "tiny/central.h"
 #include "tiny/thread.h"
 
 struct hak_client hak_client;
@@ -36,7 +37,8 @@ static enum hak_client_state decide(struct hak_config *config)
 		return libc_mode();
 	r = hak_heap_init(config);
 	if (!r)
-		r = hak_thread_init();
+		r = hak_thread_init(!config->checked);
+	hak_tiny.checked = config->checked;
 	if (r < 0) {
 		hak_warn("no address space for a heap (%s); using libc's malloc",
 			 strerrordesc_np(-r));

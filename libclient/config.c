@@ -37,15 +37,17 @@ static const char *value_of(char **env, const char *name)
 	return NULL;
 }
 
-static bool flag(char **env, const char *name)
+static bool flag(char **env, const char *name, bool fallback)
 {
 	const char *v = value_of(env, name);
 
-	if (!v || !*v || !strcmp(v, "0"))
-		return false;
-	if (strcmp(v, "1"))
-		hak_warn("%s=%s: neither 0 nor 1; using 0", name, v);
-	return !strcmp(v, "1");
+	if (!v || !*v)
+		return fallback;
+	if (strcmp(v, "0") && strcmp(v, "1")) {
+		hak_warn("%s=%s: neither 0 nor 1; using %d", name, v, fallback);
+		return fallback;
+	}
+	return *v == '1';
 }
 
 static enum hak_mode mode(char **env, enum hak_mode fallback)
@@ -86,7 +88,9 @@ void hak_config_read(struct hak_config *ret_config, bool preloaded)
 	const char *path = value_of(env, "HAKMEM_SOCKET");
 	bool has_path = path && *path;
 
-	*ret_config = (struct hak_config){ .stats = flag(env, "HAKMEM_STATS"), .node = node(env) };
+	*ret_config =
+		(struct hak_config){ .stats = flag(env, "HAKMEM_STATS", false), .node = node(env) };
+	ret_config->checked = !flag(env, "HAKMEM_FASTLANE_DIRECT", true);
 	if (has_path && strlen(path) >= HAK_SOCKET_PATH_MAX) {
 		hak_warn("HAKMEM_SOCKET=%s: longer than a socket's path may be; using %s", path,
 			 HAK_DEFAULT_SOCKET);
@@ -95,6 +99,6 @@ void hak_config_read(struct hak_config *ret_config, bool preloaded)
 	path = path && *path ? path : HAK_DEFAULT_SOCKET;
 	memcpy(ret_config->socket, path, strlen(path) + 1);
 	ret_config->mode = mode(env, preloaded && !has_path ? HAK_MODE_EMBEDDED : HAK_MODE_AUTO);
-	if (flag(env, "HAKMEM_FORCE_LIBC_ALLOC"))
+	if (flag(env, "HAKMEM_FORCE_LIBC_ALLOC", false))
 		ret_config->mode = HAK_MODE_LIBC;
 }

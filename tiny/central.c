@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tiny/central.h"
 
+#include <string.h>
+
 #include "shared/check.h"
 #include "tiny/tiny.h"
 
@@ -95,6 +97,9 @@ static bool slab_new(struct hak_central *central, uint32_t class)
 		return false;
 	}
 	hak_slab_format(&hak_tiny.slabs[number], class, bits);
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		memset(hak_slab_start(&hak_tiny.slabs[number]), HAK_FREE_BYTE,
+		       slabs * HAK_SLAB_SIZE);
 	map = &hak_pagemap[((uintptr_t)hak_tiny.base >> HAK_SLAB_SHIFT) + number];
 	map[0] = (uint8_t)(2 * class);
 	for (uint32_t i = 1; i < slabs; i++) {
@@ -128,10 +133,28 @@ static void slab_release(struct hak_central *central, struct hak_slab *slab)
 	hak_tiny.source.give(number, slabs);
 }
 
+static HAK_COLD void bad_block(const void *p, uint32_t class, const char *what)
+{
+	hak_die("%s %p (a block of %u bytes, size class %u, in the slab at %p)", what, p,
+		hak_class[class].size, class, hak_slab_start(hak_slab_of(p)));
+}
+
+static void check_unwritten(void *const *blocks, uint32_t n, uint32_t class)
+{
+	uint32_t size = hak_class[class].size;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const uint8_t *block = blocks[i];
+
+		if (block[0] != HAK_FREE_BYTE || memcmp(block, block + 1, size - 1))
+			bad_block(block, class, "write after free to");
+	}
+}
+
 uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n)
 {
 	struct hak_central *central = &hak_tiny.central[class];
-	uint32_t got = 0;
+	uint32_t got = 0, more;
 
 	pthread_mutex_lock(&central->lock);
 	while (got < n) {
@@ -143,7 +166,10 @@ uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n)
 		slab = &hak_tiny.slabs[central->partial];
 		if (slab->n_free == hak_class[class].blocks)
 			central->n_empty--;
-		got += hak_slab_take(slab, hak_slab_start(slab), ret_blocks + got, n - got);
+		more = hak_slab_take(slab, hak_slab_start(slab), ret_blocks + got, n - got);
+		if (HAK_UNLIKELY(hak_tiny.checked))
+			check_unwritten(ret_blocks + got, more, class);
+		got += more;
 		if (!slab->n_free)
 			list_drop(central, slab);
 	}
@@ -151,13 +177,6 @@ uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n)
 	central->refills++;
 	pthread_mutex_unlock(&central->lock);
 	return got;
-}
-
-static HAK_COLD void bad_block(const void *p, uint32_t class, int r)
-{
-	hak_die(r == HAK_SLAB_E_DOUBLE ? "double free of %p (a block of %u bytes)"
-				       : "free of %p, which lies inside a block of %u bytes",
-		p, hak_class[class].size);
 }
 
 void hak_central_put(uint32_t class, void *const *blocks, uint32_t n)
@@ -173,10 +192,14 @@ void hak_central_put(uint32_t class, void *const *blocks, uint32_t n)
 		/* The page map said "this class" when the block was freed; a slab that was released
 		 * meanwhile means that it had been freed before. */
 		if (HAK_UNLIKELY(slab->kind != HAK_SLAB_BLOCKS || slab->class != class))
-			bad_block(blocks[i], class, HAK_SLAB_E_DOUBLE);
+			bad_block(blocks[i], class, "double free of");
 		r = hak_slab_put(slab, (uint32_t)((char *)blocks[i] - hak_slab_start(slab)));
 		if (HAK_UNLIKELY(r))
-			bad_block(blocks[i], class, r);
+			bad_block(blocks[i], class,
+				  r == HAK_SLAB_E_DOUBLE ? "double free of"
+							 : "free of the inside of");
+		if (HAK_UNLIKELY(hak_tiny.checked))
+			memset(blocks[i], HAK_FREE_BYTE, hak_class[class].size);
 		if (!slab->on_list)
 			list_push(central, slab);
 		if (slab->n_free == hak_class[class].blocks && ++central->n_empty > SPARE_SLABS)

@@ -114,12 +114,15 @@ static void on_thread_exit(void *unused)
 	t->state = HAK_THREAD_GONE;
 }
 
-int hak_thread_init(void)
+int hak_thread_init(bool magazines)
 {
-	int r = pthread_key_create(&exit_key, on_thread_exit);
+	int r = 0;
 
 	hak_depot_init();
-	has_key = r == 0;
+	if (magazines) {
+		r = pthread_key_create(&exit_key, on_thread_exit);
+		has_key = r == 0;
+	}
 	return -r;
 }
 

@@ -9,8 +9,9 @@
 
 #include "tiny/tiny.h"
 
-/* Once, before any other call. 0 or a negative errno. */
-int hak_thread_init(void);
+/* Once, before any other call. Without magazines every block goes to and comes from its slab. 0 or
+ * a negative errno. */
+int hak_thread_init(bool magazines);
 
 /* True if the calling thread has, or now gets, magazines; its end will be noticed. */
 bool hak_thread_ready(void);

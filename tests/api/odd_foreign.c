@@ -14,6 +14,7 @@
  *   odd_foreign interior   16 bytes into a block
  *   odd_foreign twice      a block, twice
  *   odd_foreign twice-huge a block of 4 MiB, twice
+ *   odd_foreign written    not freed but written to, after it was: a block's middle
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -202,6 +203,17 @@ static void free_twice(size_t size)
 	go_on_after_double_free();
 }
 
+static void write_after_free(void)
+{
+	char *p = malloc(1000);
+
+	CHECK(p != NULL);
+	free(p);
+	((char *)api_hide(p))[500] = 1;
+	for (int i = 0; i < 1000; i++)
+		CHECK(malloc(1000) != NULL);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -216,6 +228,7 @@ int main(int argc, char **argv)
 		{ "global", free_global },
 		{ "mapping", free_mapping },
 		{ "interior", free_interior },
+		{ "written", write_after_free },
 	};
 
 	CHECK(argc == 2);

@@ -84,6 +84,22 @@ good_or_reported()
 	verdict "$name" $status
 }
 
+# The process is ended by our message.
+reported() # NAME REGEX PROGRAM...
+{
+	local name=$1 regex=$2 status
+
+	shift 2
+	preloaded "$@"
+	status=$?
+	if [ $status = 134 ] && grep -Eq "^hakmem: $regex" "$tmp/output"; then
+		status=0
+	elif [ $status = 0 ]; then
+		status=1
+	fi
+	verdict "$name" $status
+}
+
 whole_life()
 {
 	good 'allocation from preinit_array to the last destructor' "$programs/odd_lifecycle"
@@ -149,6 +165,25 @@ foreign_pointers()
 		good_or_reported "free of what must not be freed: $deed" \
 			"$programs/odd_foreign" $deed
 	done
+}
+
+checked()
+{
+	local at='0x[0-9a-f]+' deed=$programs/odd_foreign where
+
+	where="\\(a block of [0-9]+ bytes, size class [0-9]+, in the slab at $at\\)"
+	export HAKMEM_FASTLANE_DIRECT=0
+	good 'checked: from preinit_array to the last destructor' "$programs/odd_lifecycle"
+	good 'checked: a program with threads and a fork' "$programs/odd_work"
+	good 'checked: 500 threads alive at once, twice' "$programs/odd_threads" many
+	reported 'checked: a block freed twice' "double free of $at $where" "$deed" twice
+	reported 'checked: a pointer into a block freed' \
+		"free of the inside of $at $where" "$deed" interior
+	reported 'checked: a block written to after its free' \
+		"write after free to $at $where" "$deed" written
+	reported 'checked: a large block freed twice' \
+		"free of $at, which is no block in use" "$deed" twice-huge
+	unset HAKMEM_FASTLANE_DIRECT
 }
 
 late_load()
@@ -227,6 +262,7 @@ limits
 sandboxes
 if [ "$mode" != glibc ]; then
 	foreign_pointers
+	checked
 	late_load
 	set_user_id
 	sanitizers

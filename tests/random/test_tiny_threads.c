@@ -198,7 +198,7 @@ int main(int argc, char **argv)
 		for (uint32_t to = 0; to < THREADS; to++)
 			pthread_mutex_init(&boxes[from][to].lock, NULL);
 	}
-	random_check(&run, !hak_thread_init());
+	random_check(&run, !hak_thread_init(true));
 	for (uint32_t i = 0; i < 2; i++) {
 		arena_init(slabs[i]);
 		exchange(&run, true);

@@ -244,29 +244,31 @@ static void put(void *arg)
 	}
 }
 
+static void dies(struct put *arg, const char *what, void *p, uint32_t class)
+{
+	hak_expect_death_f(put, arg,
+			   "%s %p (a block of %u bytes, size class %u, in the slab at %p)", what, p,
+			   hak_class[class].size, class, hak_slab_start(hak_slab_of(p)));
+}
+
 static void misuse_dies_with_the_block_s_name(void **state)
 {
 	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
-		uint32_t size = hak_class[c].size, other = c == 1 ? 2 : c - 1;
+		uint32_t other = c == 1 ? 2 : c - 1;
 		void *p[2];
 		struct put twice, inside, foreign, gone;
 
 		take_all(c, p, 2);
 		twice = (struct put){ c, { p[0], p[0] }, 2, false };
-		hak_expect_death_f(put, &twice, "double free of %p (a block of %u bytes)", p[0],
-				   size);
+		dies(&twice, "double free of", p[0], c);
 		inside = (struct put){ c, { (char *)p[1] + 8 }, 1, false };
-		hak_expect_death_f(put, &inside,
-				   "free of %p, which lies inside a block of %u bytes",
-				   inside.blocks[0], size);
+		dies(&inside, "free of the inside of", inside.blocks[0], c);
 		foreign = (struct put){ other, { p[0] }, 1, false };
-		hak_expect_death_f(put, &foreign, "double free of %p (a block of %u bytes)", p[0],
-				   hak_class[other].size);
+		dies(&foreign, "double free of", p[0], other);
 		/* The slab is gone by the time of the second free. */
 		hak_central_put(c, &p[1], 1);
 		gone = (struct put){ c, { p[0] }, 1, true };
-		hak_expect_death_f(put, &gone, "double free of %p (a block of %u bytes)", p[0],
-				   size);
+		dies(&gone, "double free of", p[0], c);
 		hak_central_put(c, &p[0], 1);
 		hak_central_trim();
 	}
@@ -284,6 +286,50 @@ static void lock_all_means_all(void **state)
 	}
 }
 
+struct write {
+	uint32_t class;
+	char *p;
+	uint32_t at;
+};
+
+static void write_after_free(void *arg)
+{
+	const struct write *w = arg;
+	void *p;
+
+	hak_central_put(w->class, (void *const *)&w->p, 1);
+	w->p[w->at] ^= 1;
+	while (hak_central_take(w->class, &p, 1))
+		;
+}
+
+static void checked_blocks_are_filled_and_looked_at(void **state)
+{
+	hak_tiny.checked = true;
+	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
+		uint32_t size = hak_class[c].size;
+		uint32_t places[] = { 0, size / 2, size - 1 };
+		void *p;
+
+		assert_int_equal(hak_central_take(c, &p, 1), 1);
+		for (size_t i = 0; i < hak_array_size(places); i++) {
+			struct write w = { c, p, places[i] };
+
+			hak_expect_death_f(
+				write_after_free, &w,
+				"write after free to %p (a block of %u bytes, size class "
+				"%u, in the slab at %p)",
+				p, size, c, hak_slab_start(hak_slab_of(p)));
+		}
+		memset(p, 1, size);
+		hak_central_put(c, &p, 1);
+		for (uint32_t i = 0; i < size; i++)
+			assert_int_equal(((uint8_t *)p)[i], HAK_FREE_BYTE);
+	}
+	hak_tiny.checked = false;
+	assert_sound();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -298,6 +344,7 @@ int main(void)
 		TEST(slabs_that_come_and_go_use_no_metadata_up),
 		TEST(without_metadata_it_says_so_and_recovers),
 		TEST(misuse_dies_with_the_block_s_name),
+		TEST(checked_blocks_are_filled_and_looked_at),
 		TEST(lock_all_means_all),
 	};
 

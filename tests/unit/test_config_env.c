@@ -37,8 +37,9 @@ static int child(const char *how)
 	if (strstr(how, "early"))
 		environ = NULL;
 	hak_config_read(&config, strstr(how, "preload") != NULL);
-	printf("%s socket=%s stats=%d node=%d secure=%lu", modes[config.mode], config.socket,
-	       config.stats, (int)config.node, getauxval(AT_SECURE));
+	printf("%s%s socket=%s stats=%d node=%d secure=%lu", modes[config.mode],
+	       config.checked ? " checked" : "", config.socket, config.stats, (int)config.node,
+	       getauxval(AT_SECURE));
 	(void)fflush(stdout);
 	_exit(0);
 }
@@ -124,6 +125,13 @@ static const struct row rows[] = {
 	  "auto " DEFAULT,
 	  "hakmem: HAKMEM_SOCKET=" PATH_108
 	  ": longer than a socket's path may be; using " HAK_DEFAULT_SOCKET "\n" },
+	{ "preload", { "HAKMEM_FASTLANE_DIRECT=0" }, "embedded checked " DEFAULT, "" },
+	{ "client", { "HAKMEM_FASTLANE_DIRECT=1" }, "auto " DEFAULT, "" },
+	{ "client", { "HAKMEM_FASTLANE_DIRECT=" }, "auto " DEFAULT, "" },
+	{ "client",
+	  { "HAKMEM_FASTLANE_DIRECT=off" },
+	  "auto " DEFAULT,
+	  "hakmem: HAKMEM_FASTLANE_DIRECT=off: neither 0 nor 1; using 1\n" },
 	/* Forced is forced, whatever else is said. */
 	{ "client", { "HAKMEM_FORCE_LIBC_ALLOC=1" }, "libc " DEFAULT, "" },
 	{ "preload",

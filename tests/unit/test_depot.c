@@ -191,7 +191,7 @@ int main(void)
 	};
 
 	unit_watchdog();
-	if (hak_thread_init())
+	if (hak_thread_init(true))
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

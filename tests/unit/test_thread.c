@@ -83,7 +83,7 @@ static void before_set_up_blocks_come_one_by_one(void **state)
 	for (int i = 0; i < 3; i++)
 		hak_tiny_free(p[i]);
 	assert_int_equal(arena_blocks(), 0);
-	assert_int_equal(hak_thread_init(), 0);
+	assert_int_equal(hak_thread_init(true), 0);
 }
 
 static void magazines_grow_with_traffic_to_their_limit(void **state)

@@ -193,6 +193,24 @@ static void check_descriptors(const struct daemon *daemon)
 								       : 0));
 }
 
+static bool wind_down(void *context)
+{
+	struct daemon *daemon = context;
+
+	if (stopped(daemon))
+		loop_stop(daemon->loop);
+	return false;
+}
+
+/* What had started may have operations in flight already. */
+static void abandon(struct daemon *daemon)
+{
+	daemon->stopping = true;
+	if (daemon->bells)
+		(void)loop_run(daemon->loop, wind_down, daemon);
+	daemon_free(daemon);
+}
+
 int daemon_new(struct daemon **ret_daemon, const struct config *config, int inherited)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
@@ -214,7 +232,7 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 	accounts_init(&daemon->accounts, config);
 	r = start_parts(daemon, inherited);
 	if (r < 0) {
-		daemon_free(daemon);
+		abandon(daemon);
 		return r;
 	}
 	check_descriptors(daemon);

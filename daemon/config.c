@@ -34,6 +34,7 @@ struct key {
 static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
 static const char *const ring_waits[] = { "auto", "io_uring", "threads", NULL };
 static const char *const huge_pages[] = { "auto", "never", NULL };
+static const char *const numa_policies[] = { "local", "preferred", "interleave", "strict", NULL };
 
 #define AT(field) offsetof(struct config, field)
 static const struct key keys[] = {
@@ -52,6 +53,10 @@ static const struct key keys[] = {
 	{ "limits", "uid-sessions", KIND_COUNT, AT(uid_sessions), 1, LIMIT_SESSIONS_MAX, NULL },
 	{ "limits", "greeting-timeout", KIND_TIME, AT(greeting_ms), LIMIT_GREETING_MIN_MS,
 	  LIMIT_GREETING_MAX_MS, NULL },
+	{ "numa", "policy", KIND_CHOICE, AT(numa_policy), 0, 0, numa_policies },
+	{ "numa", "node", KIND_COUNT, AT(numa_node), 0, LIMIT_NODE_NUMBERS - 1, NULL },
+	{ "numa", "node-bytes", KIND_BYTES, AT(node_bytes), HAK_SUPERSLAB_SIZE, LIMIT_BYTES_MAX,
+	  NULL },
 };
 
 struct unit {

@@ -20,6 +20,12 @@ enum config_ring_wait {
 	RING_WAIT_IO_URING,
 	RING_WAIT_THREADS
 };
+enum config_numa_policy {
+	NUMA_LOCAL,      /* the node that asks, else the nearest */
+	NUMA_PREFERRED,  /* one node for all, else the nearest */
+	NUMA_INTERLEAVE, /* all nodes in turn */
+	NUMA_STRICT      /* the node that asks, or not at all */
+};
 enum config_huge_pages {
 	HUGE_PAGES_AUTO,
 	HUGE_PAGES_NEVER
@@ -39,6 +45,10 @@ struct config {
 	uint32_t sessions;
 	uint32_t uid_sessions;
 	uint32_t greeting_ms;
+	/* [numa] */
+	enum config_numa_policy numa_policy;
+	uint32_t numa_node;  /* NUMA_PREFERRED */
+	uint64_t node_bytes; /* 0: no limit */
 };
 
 /* The defaults, on a machine with that much memory. */

@@ -175,6 +175,11 @@ static int start_parts(struct daemon *daemon, int inherited)
 		return r;
 	}
 	numa_init(&daemon->numa);
+	r = numa_set_policy(&daemon->numa, &daemon->config);
+	if (r < 0)
+		return r;
+	daemon->factory.numa = &daemon->numa;
+	placement_init(&daemon->placement, &daemon->numa, &daemon->config);
 	return listener_open(&daemon->listener, &daemon->config, inherited);
 }
 

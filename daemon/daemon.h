@@ -16,6 +16,7 @@
 #include "daemon/listener.h"
 #include "daemon/loop.h"
 #include "daemon/numa.h"
+#include "daemon/placement.h"
 
 struct bells;
 
@@ -37,6 +38,7 @@ struct daemon {
 	struct numa numa;
 	struct factory factory;
 	struct accounts accounts;
+	struct placement placement;
 	struct listener listener;
 	struct stats stats;
 	uint64_t epoch;

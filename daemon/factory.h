@@ -10,12 +10,14 @@
 
 #include "shared/base.h"
 
+struct numa;
 struct region;
 
 struct factory {
-	void *window; /* one superslab, aligned */
-	bool huge;    /* try 2 MiB pages */
-	bool said;    /* that they can't be had */
+	void *window;            /* one superslab, aligned */
+	bool huge;               /* try 2 MiB pages */
+	bool said;               /* that they can't be had */
+	const struct numa *numa; /* whose policy it helps to keep; NULL: none */
 };
 #define FACTORY_NULL \
 	{            \
@@ -26,5 +28,6 @@ int factory_init(struct factory *factory, bool huge);
 /* Allowed on FACTORY_NULL and twice. */
 void factory_deinit(struct factory *factory);
 
-/* Fills a leased superslab. 0, or -ENOMEM, -ENOSPC: there is no memory; what was filled stays. */
+/* Fills a leased superslab. 0, or -ENOMEM, -ENOSPC: there is no memory, or under numa policy strict
+ * none on its node; what was filled stays. */
 int factory_build(struct factory *factory, struct region *region, uint32_t index);

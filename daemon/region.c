@@ -74,11 +74,13 @@ void region_deinit(struct region *region)
 	*region = (struct region)REGION_NULL;
 }
 
-bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint32_t count,
-		 uint32_t *ret_first)
+bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint64_t allowed,
+		 uint32_t count, uint32_t *ret_first)
 {
 	for (uint32_t i = 0; i < numa->parts; i++) {
-		if (hak_runs_take(&region->runs, numa->order[part][i], count, ret_first))
+		uint32_t p = numa->order[part][i];
+
+		if (allowed >> p & 1 && hak_runs_take(&region->runs, p, count, ret_first))
 			return true;
 	}
 	return false;

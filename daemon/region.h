@@ -44,9 +44,11 @@ int region_init(struct region *region, const struct numa *numa);
  */
 void region_deinit(struct region *region);
 
-/* Leases `count` neighbours, near the part; false: no such run in any part. */
-bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint32_t count,
-		 uint32_t *ret_first);
+/* Leases `count` neighbours, near the part, in one of the `allowed` ones (a bit each); false: no
+ * such run in any of them. */
+#define REGION_ANY_PART UINT64_MAX
+bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint64_t allowed,
+		 uint32_t count, uint32_t *ret_first);
 /* Punches a leased range without frozen ones and frees it. */
 void region_give(struct region *region, uint32_t first, uint32_t count);
 /* True if all of the range is leased; any input. */

@@ -75,6 +75,7 @@ static bool start_lease(struct session *session, const struct hak_sqe *sqe)
 	struct daemon *daemon = session->daemon;
 	struct job *job = &session->job;
 	uint32_t part = numa_part_of(&daemon->numa, sqe->node);
+	uint64_t allowed;
 	int r;
 
 	r = account_charge(&daemon->accounts, session->account, session->region.runs.taken,
@@ -87,17 +88,22 @@ static bool start_lease(struct session *session, const struct hak_sqe *sqe)
 		refuse_lease(session, r == ACCOUNT_E_TOTAL ? -ENOMEM : -EDQUOT);
 		return true;
 	}
-	if (!region_take(&session->region, &daemon->numa, part, sqe->count, &job->cqe.first)) {
+	allowed = placement_allowed(&daemon->placement, part, sqe->count);
+	if (!region_take(&session->region, &daemon->numa, part, allowed, sqe->count,
+			 &job->cqe.first)) {
 		account_release(&daemon->accounts, session->account, sqe->count);
 		log_limited(LOG_AT_WARNING, "lease-refused",
-			    "id=%llu pid=%d uid=%u superslabs=%u limit=address-range",
+			    "id=%llu pid=%d uid=%u superslabs=%u limit=%s node=%d",
 			    (unsigned long long)session->id, (int)session->peer.pid,
-			    session->peer.uid, sqe->count);
+			    session->peer.uid, sqe->count, allowed ? "address-range" : "node-bytes",
+			    (int)sqe->node);
 		refuse_lease(session, -ENOMEM);
 		return true;
 	}
+	placement_charge(&daemon->placement, &session->placed, job->cqe.first, sqe->count);
 	job->cqe.count = sqe->count;
-	job->cqe.node = daemon->numa.node[hak_runs_part(&session->region.runs, job->cqe.first)];
+	job->cqe.node =
+		numa_node_of(&daemon->numa, hak_runs_part(&session->region.runs, job->cqe.first));
 	return false;
 }
 
@@ -107,10 +113,12 @@ static void undo_lease(struct session *session, int result)
 	struct job *job = &session->job;
 
 	log_limited(LOG_AT_WARNING, "lease-refused",
-		    "id=%llu pid=%d uid=%u superslabs=%u limit=memory error=\"%s\"",
+		    "id=%llu pid=%d uid=%u superslabs=%u limit=memory node=%d error=\"%s\"",
 		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
-		    job->cqe.count, os_text(result));
+		    job->cqe.count, (int)job->cqe.node, os_text(result));
 	region_give(&session->region, job->cqe.first, job->cqe.count);
+	placement_release(&session->daemon->placement, &session->placed, job->cqe.first,
+			  job->cqe.count);
 	account_release(&session->daemon->accounts, session->account, job->cqe.count);
 	refuse_lease(session, -ENOMEM);
 }
@@ -120,7 +128,9 @@ static bool step_lease(struct session *session, uint32_t *units)
 {
 	struct daemon *daemon = session->daemon;
 	struct job *job = &session->job;
-	uint32_t head = job->cqe.count < LIMIT_LEASE_HEAD ? job->cqe.count : LIMIT_LEASE_HEAD;
+	/* Under a strict policy nothing is left to the client's page faults, which know none. */
+	uint32_t max = daemon->numa.policy == NUMA_STRICT ? HAK_LEASE_MAX : LIMIT_LEASE_HEAD;
+	uint32_t head = job->cqe.count < max ? job->cqe.count : max;
 
 	for (; job->done < head; job->done++) {
 		int r;
@@ -180,6 +190,8 @@ static bool step_return(struct session *session, uint32_t *units)
 			return false;
 		--*units;
 		region_give(&session->region, job->cqe.first + job->done, n);
+		placement_release(&daemon->placement, &session->placed, job->cqe.first + job->done,
+				  n);
 		account_release(&daemon->accounts, session->account, n);
 		session->returned += n;
 		daemon->stats.returns += n;

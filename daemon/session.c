@@ -177,6 +177,7 @@ static void session_free(struct session *session)
 {
 	struct daemon *daemon = session->daemon;
 
+	placement_release_all(&daemon->placement, &session->placed);
 	account_release(&daemon->accounts, session->account, session->region.runs.taken);
 	session->account = account_close(&daemon->accounts, session->account);
 	bell_deinit(&session->bell);

@@ -27,6 +27,7 @@
 #include "daemon/conn.h"
 #include "daemon/list.h"
 #include "daemon/loop.h"
+#include "daemon/placement.h"
 #include "daemon/region.h"
 #include "shared/layout.h"
 #include "shared/ring.h"
@@ -75,6 +76,7 @@ struct session {
 	struct hak_ring_end cq; /* the producer's end */
 	struct bell bell;
 	struct region region;
+	struct placed placed;
 
 	struct job job;
 	uint64_t last_seq;

@@ -33,6 +33,8 @@ static void defaults_follow_the_machine(void **state)
 	assert_int_equal(config.session_bytes, 0);
 	assert_int_equal(config.uid_bytes, 0);
 	assert_int_equal(config.greeting_ms, 5000);
+	assert_int_equal(config.numa_policy, NUMA_LOCAL);
+	assert_int_equal(config.node_bytes, 0);
 	config_init(&config, 4096); /* a machine too small to be true */
 	assert_int_equal(config.total_bytes, HAK_SUPERSLAB_SIZE);
 }
@@ -57,7 +59,11 @@ static void every_key_is_taken(void **state)
 			       "uid-bytes = 3GiB\n"
 			       "sessions = 10\n"
 			       "uid-sessions = 1\n"
-			       "greeting-timeout = 2 s", /* no newline at the end */
+			       "greeting-timeout = 2 s\n"
+			       "[numa]\n"
+			       "policy = preferred\n"
+			       "node = 1023\n"
+			       "node-bytes = 2 GiB", /* no newline at the end */
 			       error),
 			 0);
 	assert_string_equal(config.socket, "/tmp/s");
@@ -71,6 +77,9 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(config.sessions, 10);
 	assert_int_equal(config.uid_sessions, 1);
 	assert_int_equal(config.greeting_ms, 2000);
+	assert_int_equal(config.numa_policy, NUMA_PREFERRED);
+	assert_int_equal(config.numa_node, 1023);
+	assert_int_equal(config.node_bytes, 2 * GIB);
 }
 
 static void what_is_wrong_is_named_with_its_line(void **state)
@@ -101,6 +110,8 @@ static void what_is_wrong_is_named_with_its_line(void **state)
 		  "log-level: 'loud' is none of: error, warning, info, debug" },
 		{ "[daemon]\nring-wait =\n", 2,
 		  "ring-wait: '' is none of: auto, io_uring, threads" },
+		{ "[numa]\npolicy = near\n", 2,
+		  "policy: 'near' is none of: local, preferred, interleave, strict" },
 		{ "[limits]\ntotal-bytes = 5\n", 2,
 		  "total-bytes: '5' has no unit (KiB, MiB, GiB, TiB)" },
 		{ "[limits]\ntotal-bytes = GiB\n", 2,
@@ -149,7 +160,7 @@ static void what_is_wrong_is_named_with_its_line(void **state)
 static void the_example_has_every_key(void **state)
 {
 	enum {
-		KEYS = 11
+		KEYS = 14
 	}; /* as in every_key_is_taken() */
 	static char text[32768], enabled[32768];
 	char path[4096], error[CONFIG_ERROR_BYTES];

@@ -9,6 +9,7 @@
 #include "daemon/conn.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "daemon/os.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
@@ -23,11 +24,13 @@ static void stop(struct daemon *daemon)
 	if (daemon->stopping)
 		return;
 	daemon->stopping = true;
+	notify_stopping();
 	listener_stop(&daemon->listener);
 	list_for_each(at, tmp, &daemon->sessions)
 		session_end(hak_container_of(at, struct session, link), "shutdown");
 	list_for_each(at, tmp, &daemon->conns) conn_close(hak_container_of(at, struct conn, link));
 	loop_cancel(&daemon->tick);
+	loop_cancel(&daemon->watchdog);
 }
 
 /* True when nothing is in flight any more. The bells go last: sessions wait for theirs. */
@@ -37,7 +40,7 @@ static bool stopped(struct daemon *daemon)
 		return false;
 	bells_stop(daemon->bells);
 	return !listener_in_flight(&daemon->listener) && !bells_in_flight(daemon->bells) &&
-	       !daemon->tick.in_flight && !daemon->signal.in_flight;
+	       !daemon->tick.in_flight && !daemon->watchdog.in_flight && !daemon->signal.in_flight;
 }
 
 static void on_signal(struct loop_op *op, int result, bool more)
@@ -83,6 +86,19 @@ void daemon_want_tick(struct daemon *daemon)
 {
 	if (!daemon->stopping && !daemon->tick.in_flight)
 		loop_timeout(&daemon->tick, LIMIT_TICK_MS * UINT64_C(1000000));
+}
+
+/* In the loop, so that it says something about the loop. */
+static void on_watchdog(struct loop_op *op, int result, bool more)
+{
+	struct daemon *daemon = hak_container_of(op, struct daemon, watchdog);
+
+	(void)result;
+	(void)more;
+	if (daemon->stopping)
+		return;
+	notify_alive();
+	loop_timeout(op, notify_interval_ns());
 }
 
 static void serve_one(struct session *session, uint64_t now, bool *ret_busy)
@@ -243,7 +259,10 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 	check_descriptors(daemon);
 	loop_op_init(&daemon->signal, daemon->loop, on_signal);
 	loop_op_init(&daemon->tick, daemon->loop, on_tick);
+	loop_op_init(&daemon->watchdog, daemon->loop, on_watchdog);
 	loop_poll(&daemon->signal, daemon->signal_fd);
+	if (notify_interval_ns())
+		loop_timeout(&daemon->watchdog, notify_interval_ns());
 	listener_start(&daemon->listener, daemon->loop, on_connection);
 	*ret_daemon = daemon;
 	return 0;

@@ -49,6 +49,7 @@ struct daemon {
 	int signal_fd;
 	struct loop_op signal;
 	struct loop_op tick; /* armed only while there is somebody to look after: see session.h */
+	struct loop_op watchdog; /* armed only where the service manager wants to hear from us */
 	bool stopping;
 
 	/* Connections, and sessions by what they need from the next turn. */

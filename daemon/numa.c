@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/os.h"
 #include "shared/sys.h"
@@ -100,6 +101,23 @@ int numa_set_policy(struct numa *numa, const struct config *config)
 	return -EINVAL;
 }
 
+/* For a node without memory of its own; the first part for HAK_NODE_ANY and what is no node. */
+static uint32_t nearest(const struct numa *numa, uint32_t node)
+{
+	uint32_t best = 0;
+	int least = INT32_MAX;
+
+	for (uint32_t p = 0; p < numa->parts && node < LIMIT_NODE_NUMBERS; p++) {
+		int d = numa_distance((int)node, (int)numa->node[p]);
+
+		if (d > 0 && d < least) { /* 0: not known */
+			least = d;
+			best = p;
+		}
+	}
+	return best;
+}
+
 uint32_t numa_part_of(const struct numa *numa, uint32_t node)
 {
 	if (numa->policy == NUMA_PREFERRED)
@@ -108,7 +126,7 @@ uint32_t numa_part_of(const struct numa *numa, uint32_t node)
 		if (numa->node[p] == node)
 			return p;
 	}
-	return 0; /* HAK_NODE_ANY, or a node without memory of its own */
+	return numa->policy == NUMA_INTERLEAVE ? 0 : nearest(numa, node);
 }
 
 uint32_t numa_node_of(const struct numa *numa, uint32_t part)

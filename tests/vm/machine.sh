@@ -30,16 +30,19 @@ topology() # NAME
 				nodes+=(-numa "dist,src=$from,dst=$to,val=$far")
 			done
 		done ;;
-	tiers) # two nodes of two processors, and one of memory alone, farther from both
+	tiers) # node 0 has two processors, node 1 has one, both have memory; node 2 is a processor
+		# alone, near node 1; node 3 is memory alone, far from all
 		memory=2048
 		nodes+=(-object memory-backend-ram,id=m0,size=768M
 			-object memory-backend-ram,id=m1,size=768M
-			-object memory-backend-ram,id=m2,size=512M
+			-object memory-backend-ram,id=m3,size=512M
 			-numa node,nodeid=0,cpus=0-1,memdev=m0
-			-numa node,nodeid=1,cpus=2-3,memdev=m1
-			-numa node,nodeid=2,memdev=m2
+			-numa node,nodeid=1,cpus=2,memdev=m1
+			-numa node,nodeid=2,cpus=3
+			-numa node,nodeid=3,memdev=m3
 			-numa dist,src=0,dst=1,val=21 -numa dist,src=0,dst=2,val=31
-			-numa dist,src=1,dst=2,val=31) ;;
+			-numa dist,src=0,dst=3,val=41 -numa dist,src=1,dst=2,val=21
+			-numa dist,src=1,dst=3,val=41 -numa dist,src=2,dst=3,val=41) ;;
 	*)
 		echo "no such topology: $1" >&2
 		return 2 ;;

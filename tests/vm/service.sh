@@ -116,8 +116,8 @@ check 'systemd has heard from it that it is ready' [ "$(property hakmemd.service
 check 'it runs as its own user' [ "$(ps -o user= -p "$first")" = hakmem ]
 check 'without any capability' grep -q '^CapPrm:	0000000000000000$' "/proc/$first/status"
 check 'the journal has its lines' journal_has "^hakmemd: ready on $sock\$"
-leased 2 4
-check 'it may place memory: a lease is on the node that was asked for' between 1000 1000 0 2
+leased 3 4
+check 'it may place memory: a lease is on the node that was asked for' between 1000 1000 0 3
 run "${nobody[@]}" "$HAKRUN" --daemon --stats -- bash -c "$string"
 check 'a program of an ordinary user has its memory from it' ended 0 5000000 '*daemon*'
 

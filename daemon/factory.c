@@ -28,6 +28,13 @@ int factory_init(struct factory *factory, bool huge)
 	return 0;
 }
 
+void factory_set_huge(struct factory *factory, bool huge)
+{
+	if (huge != factory->huge)
+		factory->said = false;
+	factory->huge = huge;
+}
+
 void factory_deinit(struct factory *factory)
 {
 	if (factory->window)

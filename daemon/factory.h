@@ -23,6 +23,8 @@ struct factory {
 	}
 
 int factory_init(struct factory *factory, bool huge);
+/* For what is built from now on. */
+void factory_set_huge(struct factory *factory, bool huge);
 /* Allowed on FACTORY_NULL and twice. */
 void factory_deinit(struct factory *factory);
 

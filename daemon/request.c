@@ -57,16 +57,39 @@ static const char *entry_fault(const struct session *session, const struct hak_s
 
 /* ---- lease ---- */
 
-static void refuse_lease(struct session *session, int result)
+/* Answers with an error; `error` is what else the log says, or NULL. */
+static void refuse_lease(struct session *session, uint32_t count, uint32_t refusal,
+			 const char *error)
 {
-	struct job *job = &session->job;
+	struct daemon *daemon = session->daemon;
+	struct hak_cqe *cqe = &session->job.cqe;
+	uint64_t limit = 0, used = 0;
 
+	(void)account_bytes_of(&daemon->accounts, session->account, session->region.runs.taken,
+			       refusal, &limit, &used);
 	session->refused++;
-	session->daemon->stats.refused++;
-	job->cqe.result = result;
-	job->cqe.first = 0;
-	job->cqe.count = 0;
-	job->cqe.node = HAK_NODE_ANY;
+	session->refused_bytes += refusal == HAK_REFUSAL_SESSION_BYTES;
+	session->refusal = refusal;
+	daemon->stats.refused++;
+	daemon_note_refusal(daemon, refusal, &session->peer, session->id);
+	log_limited(LOG_AT_WARNING, "lease-refused",
+		    "id=%llu pid=%d uid=%u superslabs=%u limit=%s max=%llu used=%llu%s%s%s",
+		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
+		    count, hak_refusal_name(refusal),
+		    (unsigned long long)(limit / HAK_SUPERSLAB_SIZE),
+		    (unsigned long long)(used / HAK_SUPERSLAB_SIZE), error ? " error=\"" : "",
+		    error ? error : "", error ? "\"" : "");
+	cqe->result = refusal == HAK_REFUSAL_UID_BYTES || refusal == HAK_REFUSAL_SESSION_BYTES
+			      ? -EDQUOT
+			      : -ENOMEM;
+	cqe->first = 0;
+	cqe->count = 0;
+	cqe->node = HAK_NODE_ANY;
+	if (session->version < HAK_WIRE_VERSION_REASONS)
+		return;
+	cqe->refusal = refusal;
+	cqe->limit = limit;
+	cqe->used = used;
 }
 
 /* True: answered already. */
@@ -80,20 +103,12 @@ static bool start_lease(struct session *session, const struct hak_sqe *sqe)
 	r = account_charge(&daemon->accounts, session->account, session->region.runs.taken,
 			   sqe->count);
 	if (r > 0) {
-		log_limited(LOG_AT_WARNING, "lease-refused",
-			    "id=%llu pid=%d uid=%u superslabs=%u limit=%s",
-			    (unsigned long long)session->id, (int)session->peer.pid,
-			    session->peer.uid, sqe->count, account_bytes_key(r));
-		refuse_lease(session, r == ACCOUNT_E_TOTAL ? -ENOMEM : -EDQUOT);
+		refuse_lease(session, sqe->count, (uint32_t)r, NULL);
 		return true;
 	}
 	if (!region_take(&session->region, &daemon->numa, part, sqe->count, &job->cqe.first)) {
 		account_release(&daemon->accounts, session->account, sqe->count);
-		log_limited(LOG_AT_WARNING, "lease-refused",
-			    "id=%llu pid=%d uid=%u superslabs=%u limit=address-range",
-			    (unsigned long long)session->id, (int)session->peer.pid,
-			    session->peer.uid, sqe->count);
-		refuse_lease(session, -ENOMEM);
+		refuse_lease(session, sqe->count, HAK_REFUSAL_ADDRESSES, NULL);
 		return true;
 	}
 	job->cqe.count = sqe->count;
@@ -105,14 +120,11 @@ static bool start_lease(struct session *session, const struct hak_sqe *sqe)
 static void undo_lease(struct session *session, int result)
 {
 	struct job *job = &session->job;
+	uint32_t count = job->cqe.count;
 
-	log_limited(LOG_AT_WARNING, "lease-refused",
-		    "id=%llu pid=%d uid=%u superslabs=%u limit=memory error=\"%s\"",
-		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
-		    job->cqe.count, os_text(result));
-	region_give(&session->region, job->cqe.first, job->cqe.count);
-	account_release(&session->daemon->accounts, session->account, job->cqe.count);
-	refuse_lease(session, -ENOMEM);
+	region_give(&session->region, job->cqe.first, count);
+	account_release(&session->daemon->accounts, session->account, count);
+	refuse_lease(session, count, HAK_REFUSAL_MEMORY, os_text(result));
 }
 
 /* Builds until the budget or the head of the lease is used up; true: it can be answered. */
@@ -232,6 +244,21 @@ static void answer(struct session *session)
 	session->job.op = 0;
 }
 
+/* False: there is a request, and it has to wait. */
+static bool may_ask(struct session *session)
+{
+	struct daemon *daemon = session->daemon;
+	uint64_t wait;
+
+	if (!hak_ring_ready(&session->sq))
+		return true;
+	wait = account_ask(&daemon->accounts, session->account, &session->requests_left,
+			   daemon->now_ns);
+	if (wait)
+		session_slow(session, wait);
+	return !wait;
+}
+
 enum serve request_serve(struct session *session)
 {
 	uint32_t units = LIMIT_TURN_UNITS;
@@ -248,6 +275,9 @@ enum serve request_serve(struct session *session)
 			done = step(session, &units);
 		} else if (!hak_ring_room(&session->cq)) {
 			verdict = SERVE_FULL;
+			break;
+		} else if (!may_ask(session)) {
+			verdict = SERVE_SLOW;
 			break;
 		} else {
 			r = hak_ring_pop(&session->sq, &sqe);

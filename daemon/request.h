@@ -22,6 +22,7 @@ enum serve {
 	SERVE_IDLE,   /* nothing there */
 	SERVE_WORKED, /* look again */
 	SERVE_FULL,   /* no room for answers: nothing was taken */
+	SERVE_SLOW,   /* over its rate: session_slow() was called */
 	SERVE_OVER,   /* the session was evicted */
 };
 

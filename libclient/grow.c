@@ -103,6 +103,8 @@ static int take_in(struct hak_heap *heap, const struct hak_cqe *cqe)
 
 	if (cqe->result < 0) {
 		heap->stats.refusals++;
+		heap->stats.limited += hak_refusal_is_limit(cqe->refusal);
+		heap->refused = hak_refused_of(cqe);
 		return cqe->result;
 	}
 	r = add_shared(heap, cqe->first, cqe->count);
@@ -233,6 +235,7 @@ bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs)
 	/* Refused is refused: a quota that private memory got around would be none. */
 	if (is_refusal(r)) {
 		heap->ahead = 0;
+		hak_detail_refused(&heap->refused);
 		return false;
 	}
 	if (r < 0)

@@ -31,6 +31,7 @@ void hak_stats_read(struct hak_stats *ret_stats)
 	s.block_bytes -= idle < s.block_bytes ? idle : s.block_bytes;
 	pthread_mutex_lock(&hak_heap.lock);
 	s.heap = hak_heap.stats;
+	s.refusal = hak_heap.refused.refusal;
 	s.heap.spans -= hak_spans_cached(true, &cached);
 	s.heap.span_bytes -= cached << HAK_SLAB_SHIFT;
 	s.added = hak_heap.carve.n_added;
@@ -66,6 +67,10 @@ void hak_stats_report(void)
 		 s.added - s.empty, s.empty - s.clean, s.clean);
 	hak_warn("stats: slabs %lu KiB, of these blocks out %lu KiB; large spans %lu (%lu KiB)",
 		 s.slab_bytes >> 10, s.block_bytes >> 10, s.heap.spans, s.heap.span_bytes >> 10);
+	if (s.heap.refusals)
+		hak_warn("stats: of the refused leases %lu for a limit, the last for %s",
+			 s.heap.limited,
+			 s.refusal ? hak_refusal_name(s.refusal) : "no reason given");
 	hak_warn("stats: refills %lu, flushes %lu; daemon: leased %lu, returned %lu, waits %lu, "
 		 "timeouts %lu, refused %lu; anonymous superslabs %lu",
 		 s.refills, s.flushes, s.heap.leases, s.heap.returns, s.heap.waits, s.heap.timeouts,

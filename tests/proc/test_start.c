@@ -109,6 +109,8 @@ static void arguments_are_checked(void **state)
 		{ { "--check-config", "--socket", "relative" }, 2, "--socket relative: not an" },
 		{ { "--check-config", "--config", "/none/x" }, 2, "/none/x: No such" },
 		{ { "--check-config" }, 0, "configuration is right" },
+		{ { "--print-config" }, 0, "[limits]\ntotal-bytes = " },
+		{ { "--print-config", "--config", "/none/x" }, 2, "/none/x: No such" },
 	};
 	char text[8192];
 
@@ -190,16 +192,6 @@ static void its_clients_keep_their_memory_when_it_ends(void **state)
 	raw_unmap(at);
 	raw_close(&raw);
 	*state = NULL;
-}
-
-static void sighup_is_survived(void **state)
-{
-	struct rig *rig = rig_start(NULL);
-
-	assert_int_equal(kill(rig->pid, SIGHUP), 0);
-	rig_wait_log(rig, "reload-ignored");
-	(void)rig_status(rig);
-	*state = rig_stop(rig);
 }
 
 static void a_second_daemon_is_refused_by_name(void **state)
@@ -377,7 +369,6 @@ int main(void)
 		TEST(a_wrong_configuration_is_named_with_its_line),
 		TEST(sigterm_and_sigint_end_it_and_nothing_stays),
 		TEST(its_clients_keep_their_memory_when_it_ends),
-		TEST(sighup_is_survived),
 		TEST(a_second_daemon_is_refused_by_name),
 		TEST(a_stale_socket_is_replaced),
 		TEST(somebody_who_listens_without_the_lock_is_not_replaced),

@@ -75,10 +75,12 @@ static bool passes(uint64_t held, uint64_t more, uint64_t max)
 	return held > max || more > max - held;
 }
 
-/* 0, or which limit `more` descriptors of this user (NULL: a new one) would pass. */
-static int test_descriptors(struct accounts *accounts, struct account *account, uint32_t more)
+/* 0, or which limit `more` descriptors of this user (NULL: a new one) would pass, if `spare` of all
+ * are to be left. */
+static int test_descriptors(struct accounts *accounts, struct account *account, uint32_t more,
+			    uint32_t spare)
 {
-	if (passes(accounts->descriptors, more, accounts->max_descriptors)) {
+	if (passes(accounts->descriptors, (uint64_t)more + spare, accounts->max_descriptors)) {
 		accounts->hits.descriptors++;
 		return HAK_REFUSAL_DESCRIPTORS;
 	}
@@ -117,7 +119,7 @@ int account_open(struct accounts *accounts, uid_t uid, struct account **ret_acco
 		account->hits.sessions++;
 		return HAK_REFUSAL_UID_SESSIONS;
 	}
-	r = test_descriptors(accounts, account, LIMIT_CONN_FDS);
+	r = test_descriptors(accounts, account, LIMIT_CONN_FDS, 0);
 	if (r)
 		return r;
 	if (!account) {
@@ -152,7 +154,7 @@ struct account *account_close(struct accounts *accounts, struct account *account
 
 int account_open_session(struct accounts *accounts, struct account *account)
 {
-	int r = test_descriptors(accounts, account, SESSION_FDS);
+	int r = test_descriptors(accounts, account, SESSION_FDS, LIMIT_ASK_FDS);
 
 	if (r)
 		return r;

@@ -68,7 +68,8 @@ int account_open(struct accounts *accounts, uid_t uid, struct account **ret_acco
 /* Gives a place back. NULL is allowed; returns NULL. */
 struct account *account_close(struct accounts *accounts, struct account *account);
 
-/* What a session needs beyond its connection: LIMIT_SESSION_FDS in all. 0 or enum hak_refusal. */
+/* What a session needs beyond its connection: LIMIT_SESSION_FDS in all, and LIMIT_ASK_FDS are left.
+ * 0 or an enum hak_refusal. */
 int account_open_session(struct accounts *accounts, struct account *account);
 void account_close_session(struct accounts *accounts, struct account *account);
 

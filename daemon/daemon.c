@@ -228,7 +228,8 @@ static int start_parts(struct daemon *daemon, int inherited)
 /* More sessions than descriptors would only be refused later. */
 static void check_descriptors(const struct daemon *daemon)
 {
-	uint32_t descriptors = daemon->accounts.max_descriptors;
+	uint32_t all = daemon->accounts.max_descriptors;
+	uint32_t descriptors = all > LIMIT_ASK_FDS ? all - LIMIT_ASK_FDS : 0;
 
 	if (descriptors / LIMIT_SESSION_FDS < daemon->config.sessions)
 		log_event(LOG_AT_INFO, "few-descriptors",

@@ -36,7 +36,9 @@
 /* Descriptors of a connection: socket and pidfd; of a session: segment, region, presence, too. */
 #define LIMIT_CONN_FDS    2u
 #define LIMIT_SESSION_FDS 5u
-/* Descriptors that sessions may not use up: listener, ring, log, reports. */
+/* Descriptors of clients that no session takes: who only asks, hakctl, still comes through. */
+#define LIMIT_ASK_FDS 8u
+/* Descriptors that clients may not use up: listener, ring, log, reports. */
 #define LIMIT_SPARE_FDS 64u
 
 /* ---- work per turn ---- */

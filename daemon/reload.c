@@ -10,8 +10,10 @@
 /* What becomes of a changed key. */
 static const char *effect_of(const struct daemon *daemon, const struct config_key *key)
 {
-	if (key->section == config_keys[0].section && !daemon->listener.owns_path &&
-	    !strncmp(key->name, "socket", 6))
+	bool of_socket = key->offset == offsetof(struct config, socket) ||
+			 key->offset == offsetof(struct config, socket_mode);
+
+	if (of_socket && !daemon->listener.owns_path)
 		return "none: the socket was handed over";
 	return key->restart ? "none: needs a restart" : "applied";
 }

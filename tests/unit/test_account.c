@@ -91,7 +91,7 @@ static void descriptors_are_counted_for_connections_and_sessions(void **state)
 	struct accounts accounts;
 	struct account *a, *b, *c = NULL;
 
-	config.descriptors = 16;
+	config.descriptors = 12 + LIMIT_ASK_FDS;
 	config.uid_descriptors = 9;
 	accounts_init(&accounts, &config, FILES);
 	assert_int_equal(account_open(&accounts, 1, &a), 0);

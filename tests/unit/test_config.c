@@ -195,9 +195,9 @@ static void the_manual_has_every_key(void **state)
 		at = strstr(text, heading);
 		if (!at)
 			fail_msg("%s says nothing of %s", path, config_keys[i].name);
-		end = strstr(at + 1, "\n\n");
-		word = strstr(at, "Default");
-		if (!end || !word || word > end)
+		end = at ? strstr(at, "\n\n*") : NULL;
+		word = at ? strstr(at, "Default") : NULL;
+		if (!word || (end && word > end))
 			fail_msg("%s has no default of %s", path, config_keys[i].name);
 	}
 }

@@ -138,6 +138,16 @@ static void push_and_stall(struct rig *rig, void *arg)
 	rig_stall();
 }
 
+/* The log says it once for each session. */
+static void wait_slowed(struct rig *rig, const struct raw *raw)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "warning slowed id=%llu ",
+		       (unsigned long long)raw->session_id);
+	rig_wait_log(rig, text);
+}
+
 /* It may be killed, hang up, break the rules, or see the daemon end while it waits. */
 static void what_waits_can_end_in_any_way(void **state)
 {
@@ -152,8 +162,7 @@ static void what_waits_can_end_in_any_way(void **state)
 
 	assert_int_equal(raw_open(&raw, rig->socket), 0);
 	push_nops(&raw, 60);
-	while (!session_of(rig, &raw).slowed)
-		;
+	wait_slowed(rig, &raw);
 	assert_int_equal(raw_send(raw.sock, "junk", 4, NULL, 0), 0);
 	assert_int_equal(raw_wait_hangup(raw.sock), 0);
 	raw_close(&raw);
@@ -161,8 +170,7 @@ static void what_waits_can_end_in_any_way(void **state)
 
 	assert_int_equal(raw_open(&last, rig->socket), 0);
 	push_nops(&last, 60);
-	while (!session_of(rig, &last).slowed)
-		;
+	wait_slowed(rig, &last);
 	*state = rig_stop(rig);
 	raw_close(&last);
 	*state = rig_start(NULL); /* for the teardown */

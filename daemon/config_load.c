@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/config_keys.h"
@@ -68,6 +69,19 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* What would make a reload wait, a FIFO, is no configuration. */
+static int read_drop_in(struct load *load, const char *path)
+{
+	struct stat st;
+	int r = os_result(stat(path, &st));
+
+	if (r < 0)
+		return fail(load, r, "%.300s: %s", path, os_text(r));
+	if (!S_ISREG(st.st_mode))
+		return fail(load, -EINVAL, "%.300s: not a regular file", path);
+	return read_file(load, path);
+}
+
 static int read_drop_ins(struct load *load, const char *path)
 {
 	char dir[PATH_BYTES], file[PATH_BYTES + NAME_MAX + 2];
@@ -86,7 +100,7 @@ static int read_drop_ins(struct load *load, const char *path)
 	for (int i = 0; i < n; i++) {
 		if (r == 0) {
 			(void)snprintf(file, sizeof(file), "%s/%s", dir, names[i]->d_name);
-			r = read_file(load, file);
+			r = read_drop_in(load, file);
 		}
 		free(names[i]);
 	}

@@ -59,6 +59,13 @@ static void a_wrong_drop_in_is_named(void **state)
 	rig_launch(rig, NULL);
 	assert_int_equal(rig_wait_exit(rig), 2);
 	assert_non_null(strstr(rig->log, "20-b.conf:3: sessions: given twice\n"));
+	/* Nobody writes into it: reading it would never end. */
+	(void)snprintf(want, sizeof(want), "%s.d/20-b.conf", rig->config);
+	assert_int_equal(unlink(want), 0);
+	assert_int_equal(mkfifo(want, 0600), 0);
+	rig_launch(rig, NULL);
+	assert_int_equal(rig_wait_exit(rig), 2);
+	assert_non_null(strstr(rig->log, "20-b.conf: not a regular file\n"));
 }
 
 /* The output of a command, and its exit status. */

@@ -8,7 +8,8 @@ import signal
 import sys
 import tempfile
 
-from . import catalogue, compare, count, machine, markdown, report, runner, subjects, text
+from . import (catalogue, compare, count, machine, markdown, report, runner, subjects, syscalls,
+               text)
 from .errors import BenchError, UsageError
 
 ALLOCATORS = 'libc,embedded,daemon,mimalloc,jemalloc,tcmalloc,tbb'
@@ -58,6 +59,11 @@ def _add_place(parser):
                        help='a run that takes longer is a failure (default: %(default)s)')
 
 
+def _add_syscalls(parser):
+    parser.add_argument('--no-syscalls', action='store_true',
+                        help='do without the run that counts system calls')
+
+
 def _add_subjects(parser, default):
     group = parser.add_argument_group('allocators')
     group.add_argument('--allocators', default=default, metavar='LIST',
@@ -83,6 +89,7 @@ def _parser(version):
     p.add_argument('--allocator', default='libc')
     p.add_argument('--library', action='append', metavar='NAME=PATH')
     p.add_argument('--env', action='append', metavar='NAME:K=V')
+    _add_syscalls(p)
     _add_load(p)
     _add_place(p)
 
@@ -100,6 +107,7 @@ def _parser(version):
     p.add_argument('--gate', action='store_true',
                    help=f'exit with {EXIT_NO_GO} if any verdict is NO-GO')
     p.add_argument('--json', metavar='FILE', help='write the result for `hakbench report`')
+    _add_syscalls(p)
     _add_subjects(p, None)
     _add_load(p)
     _add_place(p)
@@ -186,6 +194,9 @@ def _run(places, args):
         raise UsageError('one allocator is wanted here')
     with _runner(places, args, sys.stderr) as run:
         result = run.run(workload, made[0], args.ops, _options(args))
+        if not args.no_syscalls:
+            result['syscalls'] = syscalls.total_or_none(run, workload, made[0], args.ops,
+                                                        _options(args), _progress)
     print(json.dumps({**result, 'allocator': made[0].name}))
     return 0
 
@@ -195,7 +206,8 @@ def _compare(places, args):
     chosen = _subjects(places, args, ALLOCATORS)
     names = [s.name for s in chosen]
     baseline = args.baseline or ('libc' if 'libc' in names else names[0])
-    plan = compare.Plan(chosen, baseline, args.runs, args.threshold, args.metric)
+    plan = compare.Plan(chosen, baseline, args.runs, args.threshold, args.metric,
+                        not args.no_syscalls)
     facts = machine.describe()
     with _runner(places, args) as run:
         result = compare.compare(run, plan, workloads, args.scale, args.ops, _options(args),

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 
-from . import callgrind
+from . import callgrind, syscalls
 from .errors import BenchError, UsageError
 
 EVENTS = ('Ir', 'Bc', 'Bi')
@@ -78,21 +78,11 @@ class Counter:
             'calls': (high.calls - low.calls) / n,
         }
 
-    def _strace_once(self, strace, ops, subject):
-        with tempfile.TemporaryDirectory(prefix='hakbench.') as folder:
-            path = os.path.join(folder, 'out')
-            self._start([strace, '-f', '-qq', '-c', '-o', path], ops, subject)
-            with open(path, encoding='utf-8', errors='replace') as file:
-                return parse_strace(file.read())
-
     def syscalls(self, subject):
-        strace = shutil.which('strace')
-        if not strace:
-            self.note('System calls were not counted: strace is not installed.')
-            return None
         try:
-            low, high = (self._strace_once(strace, ops, subject) for ops in self.ops)
-        except (BenchError, OSError, ValueError) as error:
+            low, high = (syscalls.total(self._runner, self._workload, subject, ops, self._options)
+                         for ops in self.ops)
+        except BenchError as error:
             self.note(f'System calls were not counted: {error}')
             return None
         return (high - low) / (self.ops[1] - self.ops[0])
@@ -118,19 +108,6 @@ class Counter:
         if not figures:
             self.note('perf stat has no hardware counters here.')
         return figures or None
-
-
-def parse_strace(text):
-    """The total number of calls of `strace -c`."""
-    edge = None
-    for line in text.splitlines():
-        words = line.split()
-        if 'syscall' in words:
-            # Columns to the left and to the right of it may be blank: go by where it ends.
-            edge = line.index('calls') + len('calls')
-        elif edge and words and words[-1] == 'total':
-            return int(line[:edge].split()[-1])
-    raise ValueError('strace printed no total')
 
 
 def parse_perf(text):

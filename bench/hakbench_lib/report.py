@@ -3,7 +3,7 @@
 
 from . import chart
 from .markup import Markup, el, join
-from .text import figure, mib, percent, ratio
+from .text import figure, mib, percent, ratio, whole
 
 STYLE = '''
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 980px; margin: 2em auto; padding: 0 1em;
@@ -110,13 +110,14 @@ def _cells(s):
     r = s['ratio']
     word = s['reason'] if s['verdict'] == 'neutral' else s['verdict']
     return [figure(s['ns_per_op']), ratio(r and r['median']),
-            f"{r['q1']:.3f} to {r['q3']:.3f}" if r else '-', f"{s['minflt']:,.0f}",
-            mib(s['peak_rss_kib']), mib(s['pss_kib']), mib(s['trimmed_rss_kib']), word]
+            f"{r['q1']:.3f} to {r['q3']:.3f}" if r else '-', whole(s['minflt']),
+            whole(s.get('syscalls')), mib(s['peak_rss_kib']), mib(s['pss_kib']),
+            mib(s['trimmed_rss_kib']), word]
 
 
 def _table(result):
-    head = ('', 'ns per operation', 'ratio', 'middle half', 'page faults', 'peak MiB',
-            'share while running, MiB', 'after freeing all, MiB', 'verdict')
+    head = ('', 'ns per operation', 'ratio', 'middle half', 'page faults', 'system calls',
+            'peak MiB', 'share while running, MiB', 'after freeing all, MiB', 'verdict')
     rows = [el('tr', *(el('th', h) for h in head))]
     for e in result['workloads']:
         about = f"{_title(e)}: {e['about']}; {e['variant_about']}. One operation is {e['op']}. "
@@ -133,7 +134,8 @@ def _table(result):
             rows.append(el('tr', el('td', name), *cells))
     return join([el('h2', 'All figures'),
                  el('p', 'Medians. A page fault is the moment when the system hands the process a '
-                         'page of memory, which takes far longer than malloc itself. The share '
+                         'page of memory, which takes far longer than malloc itself; a system call is any other '
+                         'request to the system. The share '
                          'while running (PSS) counts memory that several processes have in common '
                          'in parts.'),
                  el('div', el('table', el('tbody', *rows)), class_='wide')])

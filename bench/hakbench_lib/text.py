@@ -33,19 +33,25 @@ def mib(kib):
     return f'{kib / 1024:.1f}'
 
 
+def whole(value):
+    return '-' if value is None else f'{value:,.0f}'
+
+
 def _workload(entry):
     head = (f"{entry['workload']}:{entry['variant']}  {entry['ops']:,} operations, "
             f"{entry['threads']} thread{'s' if entry['threads'] > 1 else ''}, "
             f"noise floor {percent(entry['noise_floor'])}\n")
-    rows = [('', 'ns/op', 'ratio', 'quartiles', 'faults', 'peak MiB', 'PSS MiB', 'end MiB', '')]
+    rows = [('', 'ns/op', 'ratio', 'quartiles', 'faults', 'syscalls', 'peak MiB', 'PSS MiB',
+             'end MiB', '')]
     for name, s in entry['subjects'].items():
         r = s['ratio']
         rows.append((
             '  ' + name, figure(s['ns_per_op']), ratio(r and r['median']),
-            f"{r['q1']:.3f}..{r['q3']:.3f}" if r else '-', f"{s['minflt']:,.0f}",
-            mib(s['peak_rss_kib']), mib(s['pss_kib']), mib(s['trimmed_rss_kib']),
+            f"{r['q1']:.3f}..{r['q3']:.3f}" if r else '-', whole(s['minflt']),
+            whole(s.get('syscalls')), mib(s['peak_rss_kib']), mib(s['pss_kib']),
+            mib(s['trimmed_rss_kib']),
             s['reason'] if s['verdict'] == 'neutral' else f"{s['verdict']}: {s['reason']}"))
-    text = head + columns(rows, right=range(1, 8)) + '\n'
+    text = head + columns(rows, right=range(1, 9)) + '\n'
     for name, s in entry['subjects'].items():
         if 'node_kib' in s:
             placed = ', '.join(f'node {n}: {kib:,.0f} KiB' for n, kib in s['node_kib'].items())

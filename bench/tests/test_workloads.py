@@ -13,7 +13,7 @@ FIELDS = {
     'workload': str, 'variant': str, 'ops': int, 'threads': int, 'seed': int, 'slots': int,
     'min_size': int, 'max_size': int, 'ns_per_op': float, 'ops_per_s': float,
     'cpu_ns_per_op': float, 'minflt': int, 'majflt': int, 'minflt_run': int,
-    'peak_rss_kib': int, 'live_rss_kib': int, 'pss_kib': int, 'final_rss_kib': int,
+    'start_rss_kib': int, 'peak_rss_kib': int, 'live_rss_kib': int, 'pss_kib': int, 'final_rss_kib': int,
     'trimmed_rss_kib': int,
 }
 EXPECTED = {
@@ -63,6 +63,8 @@ class Workloads(unittest.TestCase):
         self.assertGreater(line['minflt'], 0)
         self.assertGreaterEqual(line['peak_rss_kib'], line['live_rss_kib'])
         self.assertGreater(line['trimmed_rss_kib'], 0)
+        self.assertGreater(line['start_rss_kib'], 100)
+        self.assertLessEqual(line['start_rss_kib'], line['peak_rss_kib'])
         self.assertAlmostEqual(line['ops_per_s'] * line['ns_per_op'] / 1e9, 1, 2)
 
     def test_faults_and_peak_follow_the_memory_that_is_touched(self):

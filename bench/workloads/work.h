@@ -9,7 +9,7 @@
  *
  *	work_init()   arguments
  *	...           what is not measured: tables
- *	work_start()
+ *	work_start()  memory of the program itself, clocks
  *	...           the load; work.done counts operations where work.ops does not
  *	work_stop()   clocks, faults, memory while the load's blocks still live
  *	...           everything is freed
@@ -68,7 +68,7 @@ struct work {
 	bool numa;     /* say on which nodes the pages lie */
 	uint64_t done; /* operations really done; work_init() sets it to ops */
 	struct work_clock start, stop;
-	struct work_memory live;
+	struct work_memory begin, live;
 	struct work_extra extras[WORK_EXTRAS_MAX];
 	unsigned n_extras;
 };

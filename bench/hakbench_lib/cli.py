@@ -8,8 +8,8 @@ import signal
 import sys
 import tempfile
 
-from . import (catalogue, compare, count, machine, markdown, report, runner, subjects, syscalls,
-               text)
+from . import (catalogue, compare, count, limits, machine, markdown, report, runner, subjects,
+               syscalls, text)
 from .errors import BenchError, UsageError
 
 ALLOCATORS = 'libc,embedded,daemon,mimalloc,jemalloc,tcmalloc,tbb'
@@ -122,8 +122,14 @@ def _parser(version):
     p = commands.add_parser('report', help='make a page of a result')
     p.add_argument('file', help='what `hakbench compare --json` wrote')
     p.add_argument('--format', choices=('html', 'markdown'), default='html',
-                   help='a page with charts, or a table of ratios to the best peer')
+                   help='a page with charts, or a table of hakmem\'s limits')
     p.add_argument('--output', metavar='FILE', help='default: standard output')
+
+    p = commands.add_parser('check', help='say which workloads miss hakmem\'s limits',
+                            description='Exits with 3 if any is missed.')
+    p.add_argument('file', help='what `hakbench compare --json` wrote')
+    p.add_argument('--all', action='store_true', help='show what is met, too')
+    p.add_argument('--json', action='store_true')
     return parser
 
 
@@ -231,30 +237,46 @@ def _count(places, args):
     return 0
 
 
-def _report(_places, args):
+def _load_result(path):
     try:
-        with open(args.file, encoding='utf-8') as file:
+        with open(path, encoding='utf-8') as file:
             result = json.load(file)
     except OSError as error:
-        raise BenchError(f'{args.file}: {error.strerror}') from error
+        raise BenchError(f'{path}: {error.strerror}') from error
     except ValueError as error:
-        raise BenchError(f'{args.file}: no JSON: {error}') from error
+        raise BenchError(f'{path}: no JSON: {error}') from error
     if not isinstance(result, dict) or result.get('schema') != compare.SCHEMA:
-        raise BenchError(f'{args.file}: not what this version of `hakbench compare` writes')
-    bases = {s['base'] in subjects.MODES for s in result['subjects']}
-    if args.format == 'markdown' and len(bases) < 2:
-        raise BenchError(f'{args.file}: the table compares hakmem with others; one side is missing')
-    if args.format == 'html':
-        content = report.page(result)
-    else:
-        content = markdown.table(result)
-    _write(args.output, content)
+        raise BenchError(f'{path}: not what this version of `hakbench compare` writes')
+    return result
+
+
+def _needs_both_sides(path, result):
+    if not limits.comparable(result):
+        raise BenchError(f'{path}: the table compares hakmem with others; one side is missing')
+
+
+def _report(_places, args):
+    result = _load_result(args.file)
+    if args.format == 'markdown':
+        _needs_both_sides(args.file, result)
+    make = {'html': report.page, 'markdown': markdown.table}[args.format]
+    _write(args.output, make(result))
     return 0
+
+
+def _check(_places, args):
+    result = _load_result(args.file)
+    _needs_both_sides(args.file, result)
+    rows = limits.judge_all(result)
+    sys.stdout.write(json.dumps(rows, indent=1) + '\n' if args.json
+                     else text.check(rows, args.all))
+    return EXIT_NO_GO if any(map(limits.missed, rows)) else 0
 
 
 def main(places):
     args = _parser(places['version']).parse_args()
-    run = {'list': _list, 'run': _run, 'compare': _compare, 'count': _count, 'report': _report}
+    run = {'list': _list, 'run': _run, 'compare': _compare, 'count': _count, 'report': _report,
+           'check': _check}
     # So that a daemon and its folder go when we are told to. The first look for a temporary folder
     # leaves a file behind if it is interrupted.
     tempfile.gettempdir()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTML page with everything in it: what was measured, how to read it, and what came out."""
 
-from . import chart
+from . import chart, limits
 from .markup import Markup, el, join
 from .text import figure, mib, percent, ratio, whole
 
@@ -16,7 +16,7 @@ th:first-child, td:first-child, td.word { text-align: left }
 tr.head td { font-weight: 600; padding-top: 1em; text-align: left }
 .swatch { display: inline-block; width: .9em; height: .9em; margin-right: .4em }
 .key { margin-right: 1.4em; white-space: nowrap } .wide { overflow-x: auto }
-.GO { color: #006b4f; font-weight: 600 } .NO-GO { color: #a83200; font-weight: 600 }
+.GO { color: #006b4f; font-weight: 600 } .NO-GO, .missed { color: #a83200; font-weight: 600 }
 code { overflow-wrap: anywhere } .note { color: #555; font-size: 14px }
 '''
 
@@ -106,6 +106,42 @@ def _memory_chart(result):
                  chart.legend(colours), el('div', svg, class_='wide')])
 
 
+LIMIT_WORDS = {
+    'time': 'time: no slower than the best other allocator',
+    'faults': 'page faults: no more than the best other allocator that is loaded into a program',
+    'peak': f"peak memory: at most {limits.LIMITS['peak']} times that of the leaner of mimalloc "
+            'and jemalloc',
+    'kept': f"memory kept: when all is freed and malloc_trim was called, at most "
+            f"{limits.LIMITS['kept'] * 100:.0f} % of the peak, without what the program had at "
+            'its start',
+}
+
+
+def _limit_cell(judged):
+    if judged is None:
+        return el('td', '-')
+    if judged['peer'] is None:
+        text = percent(judged['ratio'])
+    else:
+        text = f"{ratio(judged['ratio'])} of {judged['peer']}"
+    if judged['state'] == limits.NOISE:
+        text += ' (noise)'
+    return el('td', text, class_='missed' if judged['state'] == limits.MISSED else None)
+
+
+def _limits(result):
+    rows = [el('tr', *(el('th', h) for h in ('', 'hakmem', *limits.LIMITS)))]
+    for row in limits.judge_all(result):
+        rows.append(el('tr', el('td', row['workload']), el('td', row['allocator'], class_='word'),
+                       *map(_limit_cell, row['limits'].values())))
+    return join([el('h2', 'What hakmem asks of itself'),
+                 el('p', 'The allocator that this page comes with, hakmem, has four limits for '
+                         'every workload. What misses its limit is red. A time that is behind, '
+                         'but not by more than the noise, is marked so.'),
+                 el('ul', *(el('li', word) for word in LIMIT_WORDS.values())),
+                 el('div', el('table', el('tbody', *rows)), class_='wide')])
+
+
 def _cells(s):
     r = s['ratio']
     word = s['reason'] if s['verdict'] == 'neutral' else s['verdict']
@@ -113,6 +149,16 @@ def _cells(s):
             f"{r['q1']:.3f} to {r['q3']:.3f}" if r else '-', whole(s['minflt']),
             whole(s.get('syscalls')), mib(s['peak_rss_kib']), mib(s['pss_kib']),
             mib(s['trimmed_rss_kib']), word]
+
+
+def _placed(entry):
+    """Where pages lay, if the run was bound to CPUs or a node."""
+    parts = []
+    for name, s in entry['subjects'].items():
+        if s.get('node_kib'):
+            nodes = ', '.join(f'{mib(kib)} MiB on node {n}' for n, kib in s['node_kib'].items())
+            parts.append(f' {name} lay with {nodes}.')
+    return ''.join(parts)
 
 
 def _table(result):
@@ -127,6 +173,7 @@ def _table(result):
             about += (f" Embedded against libc is {steps['whole']}: {steps['layout']} from the "
                       f"mere presence of the library, {steps['allocator']} from the allocator "
                       'at work.')
+        about += _placed(e)
         rows.append(el('tr', el('td', about, colspan=len(head)), class_='head'))
         for name, s in e['subjects'].items():
             cells = [el('td', c) for c in _cells(s)]
@@ -171,6 +218,8 @@ def page(result):
     body = [el('h1', title), _intro(result)]
     if has_others:
         body += [_summary(result), _charts(result), _memory_chart(result)]
+    if limits.comparable(result):
+        body.append(_limits(result))
     body += [_table(result), _facts(result)]
     head = el('head', el('meta', charset='utf-8'),
               el('meta', name='viewport', content='width=device-width, initial-scale=1'),

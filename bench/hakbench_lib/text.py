@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results for a terminal."""
 
+from . import limits
+
 
 def columns(rows, right=()):
     """Rows of strings, aligned; the columns in `right` to the right."""
@@ -75,6 +77,38 @@ def comparison(result):
     for name, verdict in result['verdicts'].items():
         text += f"{name}: {verdict} at a threshold of {percent(result['threshold'])}\n"
     return text
+
+
+def _judged(judged):
+    if judged is None:
+        return '-'
+    if judged['peer'] is None:
+        text = percent(judged['ratio'])
+    else:
+        text = f"{ratio(judged['ratio'])} of {judged['peer']}"
+    return text + {limits.MET: '', limits.MISSED: ' MISSED', limits.NOISE: ' ~'}[judged['state']]
+
+
+def check(rows, every=False):
+    """What misses a limit, or every line, and how many there are."""
+    shown = [row for row in rows if every or limits.missed(row)]
+    table = [('workload', 'allocator', *limits.LIMITS)]
+    table += [(row['workload'], row['allocator'], *map(_judged, row['limits'].values()))
+              for row in shown]
+    text = columns(table) + '\n\n' if shown else ''
+    for our in dict.fromkeys(row['allocator'] for row in rows):
+        own = [row for row in rows if row['allocator'] == our]
+        parts = []
+        for name in limits.LIMITS:
+            judged = [row['limits'][name] for row in own if row['limits'][name]]
+            n = sum(j['state'] == limits.MISSED for j in judged)
+            parts.append(f'{name} {n} of {len(judged)}' if judged else f'{name} not judged')
+        text += f"{our} misses: {', '.join(parts)}\n"
+    return text + (
+        'time: ratio to the best peer, at most 1 (~: behind, but not beyond the noise); faults: to '
+        'the best\npreloaded peer, at most 1; peak: to the leaner of mimalloc and jemalloc, at most '
+        f"{limits.LIMITS['peak']}; kept:\nafter freeing all and malloc_trim, less the program's own, "
+        f"at most {limits.LIMITS['kept'] * 100:.0f} % of the peak\n")
 
 
 def counts(result):

@@ -48,6 +48,10 @@ class Made(unittest.TestCase):
             ours = self.result['workloads'][0]['subjects']['embedded']['ns_per_op']
             self.assertIn(f'({ours / libc:.2f})', lines[2])
             self.assertIn('| libc ', lines[2])
+            for word in ('fewest faults', 'leaner of mimalloc and jemalloc', 'kept after trim',
+                         'embedded, system calls'):
+                self.assertIn(word, lines[0])
+            self.assertNotIn('forced-libc', lines[0])
             only = dict(self.result, subjects=[s for s in self.result['subjects']
                                                if s['base'] == 'libc'])
             with open(path, 'w', encoding='utf-8') as file:
@@ -71,6 +75,17 @@ class Made(unittest.TestCase):
         for word in ('pair:64', 'replace:default', 'embedded', 'forced-libc', 'Kernel',
                      'hakbench compare', 'Page', 'GO means better'):
             self.assertIn(word.lower(), text.lower())
+
+    def test_limits_and_where_pages_lay(self):
+        result = json.loads(json.dumps(self.result))
+        result['workloads'][0]['subjects']['embedded'].update(
+            {'trimmed_rss_kib': 10 ** 6, 'node_kib': {'0': 2048}})
+        root = xml.fromstring(report.page(result))
+        missed = [td.text for td in root.iter(SPACE + 'td') if td.get('class') == 'missed']
+        self.assertTrue([t for t in missed if t.endswith('%')])
+        text = ' '.join(root.itertext())
+        self.assertIn('embedded lay with 2.0 MiB on node 0.', text)
+        self.assertIn('What hakmem asks of itself', text)
 
     def test_bars_for_each_workload_and_candidate(self):
         charts = list(xml.fromstring(self.page).iter(SVG + 'svg'))

@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 from . import (catalogue, compare, count, limits, machine, markdown, report, runner, subjects,
-               syscalls, text)
+               syscalls, text, trace)
 from .errors import BenchError, UsageError
 
 ALLOCATORS = 'libc,embedded,daemon,mimalloc,jemalloc,tcmalloc,tbb'
@@ -49,6 +49,7 @@ def _add_load(parser):
     group.add_argument('--ops', type=_positive, help='operations (each workload has its default)')
     for name in ('threads', 'size', 'slots', 'seed'):
         group.add_argument(f'--{name}', help='passed on to the workload')
+    group.add_argument('--trace', metavar='FILE', help='what replay replays')
 
 
 def _add_place(parser):
@@ -119,6 +120,11 @@ def _parser(version):
     _add_load(p)
     _add_place(p)
 
+    p = commands.add_parser('record', help='record the calls of a program for `replay`')
+    p.add_argument('--output', metavar='FILE', required=True)
+    p.add_argument('program')
+    p.add_argument('arguments', nargs=argparse.REMAINDER)
+
     p = commands.add_parser('report', help='make a page of a result')
     p.add_argument('file', help='what `hakbench compare --json` wrote')
     p.add_argument('--format', choices=('html', 'markdown'), default='html',
@@ -136,6 +142,8 @@ def _parser(version):
 def _options(args):
     options = [f'--{name}={getattr(args, name)}' for name in ('threads', 'size', 'slots', 'seed')
                if getattr(args, name) is not None]
+    if args.trace:
+        options.append(f'--trace={os.path.abspath(args.trace)}')
     return options + (['--numa'] if args.node is not None or args.cpus else [])
 
 
@@ -168,8 +176,8 @@ def _write(path, content):
         return
     temporary = f'{path}.new'
     try:
-        with open(temporary, 'w', encoding='utf-8') as file:
-            file.write(content)
+        with open(temporary, 'wb') as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
         os.replace(temporary, path)
     except OSError as error:
         raise BenchError(f'{path}: {error.strerror}') from error
@@ -237,6 +245,17 @@ def _count(places, args):
     return 0
 
 
+def _record(places, args):
+    recorder = os.path.join(places['workloads'], 'hakrecord.so')
+    made, status = trace.record(recorder, [args.program, *args.arguments])
+    _write(args.output, made.encode())
+    _progress(f'{args.output}: {len(made.events):,} calls, at most {made.blocks:,} blocks and '
+              f'{made.tide() / 1024:,.0f} KiB alive')
+    if status:
+        _progress(f'{args.program} ended with status {status}')
+    return 1 if status else 0
+
+
 def _load_result(path):
     try:
         with open(path, encoding='utf-8') as file:
@@ -275,8 +294,8 @@ def _check(_places, args):
 
 def main(places):
     args = _parser(places['version']).parse_args()
-    run = {'list': _list, 'run': _run, 'compare': _compare, 'count': _count, 'report': _report,
-           'check': _check}
+    run = {'list': _list, 'run': _run, 'compare': _compare, 'count': _count, 'record': _record,
+           'report': _report, 'check': _check}
     # So that a daemon and its folder go when we are told to. The first look for a temporary folder
     # leaves a file behind if it is interrupted.
     tempfile.gettempdir()

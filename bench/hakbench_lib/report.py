@@ -28,7 +28,7 @@ METRIC_WORDS = {
 }
 GROUP_WORDS = {'small': 'small blocks, one thread', 'threads': 'several threads',
                'large': 'large blocks', 'memory': 'fresh and fragmented memory',
-               'startup': 'short programs', 'all': 'all workloads'}
+               'replay': 'recorded programs', 'startup': 'short programs', 'all': 'all workloads'}
 
 
 def _title(entry):

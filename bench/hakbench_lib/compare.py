@@ -6,8 +6,8 @@ that none always runs after the same one. The result is one dict that text.py an
 
     machine, libraries, subjects, baseline, runs, threshold, metric
     workloads: [{workload, variant, group, op, noise_floor, subjects: {NAME: {
-        METRIC: median, ..., syscalls, ratio: {median, q1, q3, pairs}, verdict, reason, values: [...]}},
-        split}]
+        METRIC: median, ..., syscalls, ratio: {median, q1, q3, pairs}, verdict, reason,
+        values: [...]}}, split}]
     groups: {GROUP: {NAME: geometric mean of the ratios}}
     verdicts: {NAME: overall}
 """

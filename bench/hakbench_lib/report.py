@@ -181,8 +181,8 @@ def _table(result):
             rows.append(el('tr', el('td', name), *cells))
     return join([el('h2', 'All figures'),
                  el('p', 'Medians. A page fault is the moment when the system hands the process a '
-                         'page of memory, which takes far longer than malloc itself; a system call is any other '
-                         'request to the system. The share '
+                         'page of memory, which takes far longer than malloc itself; a system call is '
+                         'any other request to the system. The share '
                          'while running (PSS) counts memory that several processes have in common '
                          'in parts.'),
                  el('div', el('table', el('tbody', *rows)), class_='wide')])

@@ -4,6 +4,7 @@
 A run of its own, whose times are thrown away: each call stops the program twice.
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -25,17 +26,18 @@ def parse(text):
 
 
 def total(runner, workload, subject, ops=None, options=()):
-    """BenchError where there is no strace, or where it may not look at programs."""
+    """(calls, operations really done). BenchError where there is no strace, or where it may not
+    look at programs."""
     strace = shutil.which('strace')
     if not strace:
         raise BenchError('strace is not installed')
     with tempfile.TemporaryDirectory(prefix='hakbench.') as folder:
         path = os.path.join(folder, 'out')
-        runner.start([strace, '-f', '-qq', '-c', '-o', path, *workload.argv(ops, options)],
-                     subject)
+        out, _ = runner.start([strace, '-f', '-qq', '-c', '-o', path,
+                               *workload.argv(ops, options)], subject)
         try:
             with open(path, encoding='utf-8', errors='replace') as file:
-                return parse(file.read())
+                return parse(file.read()), json.loads(out)['ops']
         except (OSError, ValueError) as error:
             raise BenchError(f'strace wrote nothing that can be read: {error}') from error
 
@@ -43,7 +45,7 @@ def total(runner, workload, subject, ops=None, options=()):
 def total_or_none(runner, workload, subject, ops, options, note):
     """The same for a result in which it is one figure among many."""
     try:
-        return total(runner, workload, subject, ops, options)
+        return total(runner, workload, subject, ops, options)[0]
     except BenchError as error:
         note(f'{workload.title}: system calls of {subject.name} were not counted: {error}')
         return None

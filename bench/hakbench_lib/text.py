@@ -105,10 +105,11 @@ def check(rows, every=False):
             parts.append(f'{name} {n} of {len(judged)}' if judged else f'{name} not judged')
         text += f"{our} misses: {', '.join(parts)}\n"
     return text + (
-        'time: ratio to the best peer, at most 1 (~: behind, but not beyond the noise); faults: to '
-        'the best\npreloaded peer, at most 1; peak: to the leaner of mimalloc and jemalloc, at most '
-        f"{limits.LIMITS['peak']}; kept:\nafter freeing all and malloc_trim, less the program's own, "
-        f"at most {limits.LIMITS['kept'] * 100:.0f} % of the peak\n")
+        'Limits: time, the ratio to the best peer: 1 (~: behind, but not beyond the noise); faults,\n'
+        'to the best preloaded peer: 1; peak memory, to the leaner of mimalloc and jemalloc: '
+        f"{limits.LIMITS['peak']};\n"
+        "kept after freeing all and malloc_trim, less the program's own: "
+        f"{limits.LIMITS['kept'] * 100:.0f} % of the peak.\n")
 
 
 def counts(result):

@@ -121,7 +121,8 @@ def record(library, command):
         raise BenchError(f'there is no {library}')
     with tempfile.TemporaryDirectory(prefix='hakbench.') as folder:
         path = os.path.join(folder, 'records')
-        env = {**os.environ, 'LD_PRELOAD': library, 'HAKBENCH_RECORD': path}
+        env = {**os.environ, 'LD_PRELOAD': library, 'HAKBENCH_RECORD': path,
+               'HAKBENCH_RECORD_PARENT': str(os.getpid())}
         try:
             status = subprocess.run(command, env=env, check=False).returncode
         except OSError as error:

@@ -62,7 +62,7 @@ class Arguments(unittest.TestCase):
 
     def test_help_and_version(self):
         self.assertRegex(call('--version')[1], r'^hakbench \d+\.\d+')
-        for command in ('list', 'run', 'compare', 'count', 'report', 'check'):
+        for command in ('list', 'run', 'compare', 'count', 'record', 'report', 'check'):
             status, out, _ = call(command, '--help')
             self.assertEqual(status, 0)
             self.assertIn(f'hakbench {command}', out)

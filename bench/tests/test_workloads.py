@@ -13,13 +13,13 @@ FIELDS = {
     'workload': str, 'variant': str, 'ops': int, 'threads': int, 'seed': int, 'slots': int,
     'min_size': int, 'max_size': int, 'ns_per_op': float, 'ops_per_s': float,
     'cpu_ns_per_op': float, 'minflt': int, 'majflt': int, 'minflt_run': int,
-    'start_rss_kib': int, 'peak_rss_kib': int, 'live_rss_kib': int, 'pss_kib': int, 'final_rss_kib': int,
-    'trimmed_rss_kib': int,
+    'start_rss_kib': int, 'peak_rss_kib': int, 'live_rss_kib': int, 'pss_kib': int,
+    'final_rss_kib': int, 'trimmed_rss_kib': int,
 }
 EXPECTED = {
     'random_mixed', 'replace', 'pair', 'larson', 'xmalloc', 'threadtest', 'cache_scratch',
     'cache_thrash', 'sh6', 'mstress', 'glibc_simple', 'glibc_thread', 'large', 'realloc_grow',
-    'calloc', 'first_touch', 'fragment', 'startup',
+    'calloc', 'first_touch', 'fragment', 'replay', 'startup',
 }
 # One operation of these costs a process or tens of MiB.
 DEAR = {'startup': 2, 'large': 4, 'first_touch': 20}
@@ -105,7 +105,8 @@ class Workloads(unittest.TestCase):
         for args in (['--ops', '0'], ['--ops', '-1'], ['--ops', '1x'], ['--ops', ''],
                      ['--ops', '99999999999999999999'], ['--size', '9..8'], ['--size', '1..'],
                      ['--size', '0'], ['--threads', '257'], ['--slots', '99G'],
-                     ['--variant', 'nosuch'], ['--seed', '0'], ['stray'], ['--nosuch']):
+                     ['--variant', 'nosuch'], ['--seed', '0'], ['stray'], ['--nosuch'],
+                     ['--trace', '/dev/null']):
             with self.subTest(args=args):
                 done = start('pair', *args)
                 self.assertEqual((done.returncode, done.stdout), (2, ''))

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Records the traces in this folder anew: make.sh HAKBENCH. They differ a little with the versions of
-# the programs; the replay needs none of them.
+# Records the traces in this folder anew: make.sh HAKBENCH. They differ a little with the versions
+# of the programs; the replay needs none of them.
 set -euo pipefail
 
 hakbench=$(realpath "$1")

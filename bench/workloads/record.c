@@ -3,9 +3,10 @@
  * hakrecord.so, to be preloaded: notes each call of malloc and its kin in the file that
  * HAKBENCH_RECORD names. `hakbench record` makes a trace of it, which replay.c replays.
  *
- * One process is recorded: the first to make the file. A forked child finds the state wiped and
- * notes nothing. Calls are serialised, each with its record, so that an address is never seen to be
- * handed out again before it was freed.
+ * One process is recorded, the one that HAKBENCH_RECORD_PARENT started; if it becomes another
+ * program by exec, that one. A forked child finds the state wiped and notes nothing. Calls are
+ * serialised, each with its record, so that an address is never seen to be handed out again before
+ * it was freed.
  */
 #include "bench/workloads/record.h"
 
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXPORT  __attribute__((visibility("default")))
@@ -34,6 +36,7 @@ void __libc_free(void *p);
 struct recorder {
 	atomic_flag lock;
 	bool on;
+	pid_t pid;
 	size_t n;
 	struct record records[RECORDS];
 };
@@ -41,15 +44,21 @@ struct recorder {
 static struct recorder *recorder;
 static bool tried;
 
-static void start(void)
+/* When the program begins, or at the first call, whichever is earlier. */
+__attribute__((constructor)) static void start(void)
 {
 	const char *path = getenv("HAKBENCH_RECORD");
+	const char *parent = getenv("HAKBENCH_RECORD_PARENT");
 	int error = errno;
 	int fd;
 	void *p;
 
+	if (tried)
+		return;
 	tried = true;
-	fd = path ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+	if (!path || !parent || strtol(parent, NULL, 10) != getppid())
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd >= 0) {
 		(void)close(fd);
 		p = mmap(NULL, sizeof(*recorder), PROT_READ | PROT_WRITE,
@@ -57,6 +66,7 @@ static void start(void)
 		if (p != MAP_FAILED && !madvise(p, sizeof(*recorder), MADV_WIPEONFORK)) {
 			recorder = p;
 			recorder->on = true;
+			recorder->pid = getpid();
 		}
 	}
 	errno = error;
@@ -81,8 +91,7 @@ static void flush(struct recorder *r)
 /* NULL if nothing is recorded; otherwise locked until leave(). */
 static struct recorder *enter(void)
 {
-	if (!tried)
-		start();
+	start();
 	if (!recorder || !recorder->on)
 		return NULL;
 	while (atomic_flag_test_and_set_explicit(&recorder->lock, memory_order_acquire))
@@ -188,7 +197,23 @@ __attribute__((destructor)) static void finish(void)
 
 	if (!r)
 		return;
-	flush(r);
-	r->on = false;
+	/* A child of vfork is in its parent's memory, and ends nothing. */
+	if (r->pid == getpid()) {
+		flush(r);
+		r->on = false;
+	}
 	atomic_flag_clear_explicit(&r->lock, memory_order_release);
+}
+
+/* Programs that end without destructors. */
+EXPORT _Noreturn void _exit(int status)
+{
+	finish();
+	for (;;)
+		(void)syscall(SYS_exit_group, status);
+}
+
+EXPORT _Noreturn void _Exit(int status)
+{
+	_exit(status);
 }

@@ -8,12 +8,13 @@ import signal
 import sys
 import tempfile
 
-from . import (catalogue, compare, count, limits, machine, markdown, report, runner, subjects,
-               syscalls, text, trace)
+from . import (catalogue, compare, count, limits, machine, markdown, plot, report, runner,
+               subjects, syscalls, text, trace)
 from .errors import BenchError, UsageError
 
 ALLOCATORS = 'libc,embedded,daemon,mimalloc,jemalloc,tcmalloc,tbb'
 EXIT_NO_GO = 3
+FORMATS = {'html': report.page, 'svg': plot.svg, 'markdown': markdown.table}
 
 
 def _positive(word):
@@ -127,8 +128,9 @@ def _parser(version):
 
     p = commands.add_parser('report', help='make a page of a result')
     p.add_argument('file', help='what `hakbench compare --json` wrote')
-    p.add_argument('--format', choices=('html', 'markdown'), default='html',
-                   help='a page with charts, or a table of hakmem\'s limits')
+    p.add_argument('--format', choices=tuple(FORMATS), default='html',
+                   help='a page with charts; a picture, by gnuplot; or a table of '
+                        'hakmem\'s limits (default: html)')
     p.add_argument('--output', metavar='FILE', help='default: standard output')
 
     p = commands.add_parser('check', help='say which workloads miss hakmem\'s limits',
@@ -278,8 +280,7 @@ def _report(_places, args):
     result = _load_result(args.file)
     if args.format == 'markdown':
         _needs_both_sides(args.file, result)
-    make = {'html': report.page, 'markdown': markdown.table}[args.format]
-    _write(args.output, make(result))
+    _write(args.output, FORMATS[args.format](result))
     return 0
 
 

@@ -3,7 +3,8 @@
 
 from . import chart, limits
 from .markup import Markup, el, join
-from .text import figure, mib, percent, ratio, whole
+from .subjects import ABOUT
+from .text import METRIC_WORDS, figure, mib, percent, ratio, whole
 
 STYLE = '''
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 980px; margin: 2em auto; padding: 0 1em;
@@ -20,12 +21,6 @@ tr.head td { font-weight: 600; padding-top: 1em; text-align: left }
 code { overflow-wrap: anywhere } .note { color: #555; font-size: 14px }
 '''
 
-METRIC_WORDS = {
-    'ns_per_op': 'time per operation', 'cpu_ns_per_op': 'CPU time per operation',
-    'minflt': 'page faults', 'peak_rss_kib': 'peak memory', 'pss_kib': 'memory while it runs',
-    'final_rss_kib': 'memory after everything was freed',
-    'trimmed_rss_kib': 'memory after everything was freed and malloc_trim',
-}
 GROUP_WORDS = {'small': 'small blocks, one thread', 'threads': 'several threads',
                'large': 'large blocks', 'memory': 'fresh and fragmented memory',
                'replay': 'recorded programs', 'startup': 'short programs', 'all': 'all workloads'}
@@ -52,7 +47,11 @@ def _intro(result):
                 f'{base} was also compared with itself, and whatever lies inside the band is no '
                 'difference. GO means better and NO-GO worse by at least '
                 f"{percent(result['threshold'])} and by more than the noise; everything else is "
-                'neutral.')])
+                'neutral.'),
+        el('p', 'These were compared:'),
+        el('ul', *(el('li', el('b', s['name']), ': ', ABOUT.get(s['base'], 'another allocator '
+                      'that can be loaded into a program in place of the system\'s'))
+                   for s in result['subjects']))])
 
 
 def _bar(name, entry):
@@ -181,10 +180,9 @@ def _table(result):
             rows.append(el('tr', el('td', name), *cells))
     return join([el('h2', 'All figures'),
                  el('p', 'Medians. A page fault is the moment when the system hands the process a '
-                         'page of memory, which takes far longer than malloc itself; a system call is '
-                         'any other request to the system. The share '
-                         'while running (PSS) counts memory that several processes have in common '
-                         'in parts.'),
+                         'page of memory, which takes far longer than malloc itself; a '
+                         'system call is any other request to the system. The share while running '
+                         '(PSS) counts memory that several processes have in common in parts.'),
                  el('div', el('table', el('tbody', *rows)), class_='wide')])
 
 

@@ -3,6 +3,13 @@
 
 from . import limits
 
+METRIC_WORDS = {
+    'ns_per_op': 'time per operation', 'cpu_ns_per_op': 'CPU time per operation',
+    'minflt': 'page faults', 'peak_rss_kib': 'peak memory', 'pss_kib': 'memory while it runs',
+    'final_rss_kib': 'memory after everything was freed',
+    'trimmed_rss_kib': 'memory after everything was freed and malloc_trim',
+}
+
 
 def columns(rows, right=()):
     """Rows of strings, aligned; the columns in `right` to the right."""
@@ -105,8 +112,8 @@ def check(rows, every=False):
             parts.append(f'{name} {n} of {len(judged)}' if judged else f'{name} not judged')
         text += f"{our} misses: {', '.join(parts)}\n"
     return text + (
-        'Limits: time, the ratio to the best peer: 1 (~: behind, but not beyond the noise); faults,\n'
-        'to the best preloaded peer: 1; peak memory, to the leaner of mimalloc and jemalloc: '
+        'Limits: time, the ratio to the best peer: 1 (~: behind, but within the noise); faults, to\n'
+        'the best preloaded peer: 1; peak memory, to the leaner of mimalloc and jemalloc: '
         f"{limits.LIMITS['peak']};\n"
         "kept after freeing all and malloc_trim, less the program's own: "
         f"{limits.LIMITS['kept'] * 100:.0f} % of the peak.\n")

@@ -61,7 +61,8 @@ class Converting(unittest.TestCase):
     def test_realloc_in_all_its_ways(self):
         self.assertEqual(
             self.events((REALLOC, 0, 0x10, 8), (REALLOC, 0x10, 0x20, 16),
-                        (REALLOC, 0x20, 0, 1 << 60), (REALLOC, 0x99, 0x40, 4), (REALLOC, 0x20, 0, 0), (FREE, 0, 0x40, 0)),
+                        (REALLOC, 0x20, 0, 1 << 60), (REALLOC, 0x99, 0x40, 4),
+                        (REALLOC, 0x20, 0, 0), (FREE, 0, 0x40, 0)),
             [(MALLOC, 0, 8, 0), (REALLOC, 0, 16, 0), (MALLOC, 1, 4, 0), (FREE, 0, 0, 0),
              (FREE, 1, 0, 0)])
 

@@ -25,6 +25,8 @@ def _kept(judged):
     if judged is None:
         return '-'
     text = f"{judged['ratio'] * 100:.0f} %"
+    if judged['libc'] is not None:
+        text += f" (libc {judged['libc'] * 100:.0f} %)"
     return f'**{text}**' if judged['state'] == limits.MISSED else text
 
 

@@ -4,7 +4,7 @@
 from . import chart, limits
 from .markup import Markup, el, join
 from .subjects import ABOUT
-from .text import METRIC_WORDS, figure, mib, percent, ratio, whole
+from .text import METRIC_WORDS, figure, limit, mib, percent, ratio, whole
 
 STYLE = '''
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 980px; margin: 2em auto; padding: 0 1em;
@@ -112,20 +112,15 @@ LIMIT_WORDS = {
             'and jemalloc',
     'kept': f"memory kept: when all is freed and malloc_trim was called, at most "
             f"{limits.LIMITS['kept'] * 100:.0f} % of the peak, without what the program had at "
-            'its start',
+            'its start. Threads, and code that ran for the first time, are in it: what libc comes '
+            'to is told beside it',
 }
 
 
 def _limit_cell(judged):
-    if judged is None:
-        return el('td', '-')
-    if judged['peer'] is None:
-        text = percent(judged['ratio'])
-    else:
-        text = f"{ratio(judged['ratio'])} of {judged['peer']}"
-    if judged['state'] == limits.NOISE:
-        text += ' (noise)'
-    return el('td', text, class_='missed' if judged['state'] == limits.MISSED else None)
+    state = judged and judged['state']
+    text = limit(judged) + (' (noise)' if state == limits.NOISE else '')
+    return el('td', text, class_='missed' if state == limits.MISSED else None)
 
 
 def _limits(result):

@@ -86,14 +86,19 @@ def comparison(result):
     return text
 
 
-def _judged(judged):
+def limit(judged):
+    """A limit of limits.py in a few words, without its state."""
     if judged is None:
         return '-'
-    if judged['peer'] is None:
-        text = percent(judged['ratio'])
-    else:
-        text = f"{ratio(judged['ratio'])} of {judged['peer']}"
-    return text + {limits.MET: '', limits.MISSED: ' MISSED', limits.NOISE: ' ~'}[judged['state']]
+    if judged['peer'] is not None:
+        return f"{ratio(judged['ratio'])} of {judged['peer']}"
+    text = percent(judged['ratio'])
+    return text if judged['libc'] is None else f"{text} (libc {percent(judged['libc'])})"
+
+
+def _judged(judged):
+    marks = {limits.MISSED: ' MISSED', limits.NOISE: ' ~'}
+    return limit(judged) + (marks.get(judged['state'], '') if judged else '')
 
 
 def check(rows, every=False):
@@ -112,10 +117,10 @@ def check(rows, every=False):
             parts.append(f'{name} {n} of {len(judged)}' if judged else f'{name} not judged')
         text += f"{our} misses: {', '.join(parts)}\n"
     return text + (
-        'Limits: time, the ratio to the best peer: 1 (~: behind, but within the noise); faults, to\n'
-        'the best preloaded peer: 1; peak memory, to the leaner of mimalloc and jemalloc: '
+        'Limits: time, the ratio to the best peer: 1 (~: behind, but within the noise); faults, '
+        'to\nthe best preloaded peer: 1; peak memory, to the leaner of mimalloc and jemalloc: '
         f"{limits.LIMITS['peak']};\n"
-        "kept after freeing all and malloc_trim, less the program's own: "
+        "kept after freeing all and malloc_trim, less what was there before it began: "
         f"{limits.LIMITS['kept'] * 100:.0f} % of the peak.\n")
 
 

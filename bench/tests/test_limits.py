@@ -78,6 +78,9 @@ class Limits(unittest.TestCase):
         self.assertEqual(self.state('kept', embedded={'trimmed_rss_kib': 1400})[0], 'met')
         self.assertEqual(self.state('kept', embedded={'trimmed_rss_kib': 1401})[0], 'missed')
         self.assertEqual(judge(embedded={'trimmed_rss_kib': 900})['kept']['ratio'], 0)
+        kept = judge(libc={'trimmed_rss_kib': 2000}, embedded={'trimmed_rss_kib': 1200})['kept']
+        self.assertEqual(text.limit(kept), '5.0 % (libc 25.0 %)')
+        self.assertEqual(text.limit(judge(bases=('embedded',))['kept']), '0.0 %')
 
     def test_without_the_peer_a_limit_is_not_judged(self):
         judged = judge(bases=('libc', 'embedded'))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results for a terminal."""
 
-from . import limits
+from . import limits, stats
 
 METRIC_WORDS = {
     'ns_per_op': 'time per operation', 'cpu_ns_per_op': 'CPU time per operation',
@@ -114,7 +114,10 @@ def check(rows, every=False):
         for name in limits.LIMITS:
             judged = [row['limits'][name] for row in own if row['limits'][name]]
             n = sum(j['state'] == limits.MISSED for j in judged)
-            parts.append(f'{name} {n} of {len(judged)}' if judged else f'{name} not judged')
+            # What is kept is often nothing, and has no mean.
+            mean = stats.geomean([j['ratio'] for j in judged if j['peer'] and j['ratio']])
+            parts.append((f'{name} {n} of {len(judged)}' if judged else f'{name} not judged')
+                         + (f' (geometric mean {ratio(mean)})' if mean else ''))
         text += f"{our} misses: {', '.join(parts)}\n"
     return text + (
         'Limits: time, the ratio to the best peer: 1 (~: behind, but within the noise); faults, '

@@ -103,7 +103,7 @@ class Command(unittest.TestCase):
         status, out, err = self.check(result())
         self.assertEqual((status, err), (0, ''))
         self.assertNotIn('w:v', out)
-        self.assertIn('time 0 of 1', out)
+        self.assertIn('time 0 of 1 (geometric mean 1.000)', out)
         self.assertIn('w:v', self.check(result(), '--all')[1])
         status, out, err = self.check(result(embedded={'minflt': 200}))
         self.assertEqual((status, err), (3, ''))

@@ -21,10 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC      "HAKTRACE"
-#define MAX_EVENTS (UINT64_C(1) << 28)
-#define MAX_SIZE   (UINT64_C(1) << 31)
-#define MAX_ALIGN  30
+#define MAGIC     "HAKTRACE"
+#define MAX_SIZE  (UINT64_C(1) << 31)
+#define MAX_ALIGN 30
 
 static const struct work_variant variants[] = {
 	{ "python", "python3 that parses and compiles its own library", 20000000, 1, 1, 1, 1 },
@@ -132,8 +131,9 @@ static void decode(struct work *work, const char *path)
 	struct bytes bytes = file_map(path);
 	const uint8_t *first = bytes.at;
 
-	trace.n = number(&bytes, MAX_EVENTS);
-	trace.blocks = number(&bytes, MAX_EVENTS);
+	/* No table is larger than the file accounts for: an event has two bytes at least. */
+	trace.n = number(&bytes, (uint64_t)(bytes.end - bytes.at) / 2);
+	trace.blocks = number(&bytes, trace.n);
 	if (!trace.n || !trace.blocks)
 		work_die("the trace is empty");
 	trace.events = work_table(trace.n, sizeof(*trace.events));

@@ -32,7 +32,8 @@ static const struct field status_fields[] = {
 	STATUS(frozen_bytes),  STATUS(huge_bytes),     STATUS(requests_total),
 	STATUS(leases_total),  STATUS(returns_total),  STATUS(reclaimed_total),
 	STATUS(refused_total), STATUS(evicted_total),  STATUS(limit_bytes),
-	STATUS(nodes),         STATUS(open_fds),
+	STATUS(nodes),         STATUS(open_fds),       STATUS(stock_bytes),
+	STATUS(stock_regions),
 };
 
 static const struct field session_fields[] = {

@@ -133,7 +133,7 @@ import json, sys
 s = json.load(open(sys.argv[1]))
 keys = """version pid epoch uptime_ns sessions sessions_total leased_bytes frozen_bytes huge_bytes
 requests_total leases_total returns_total reclaimed_total refused_total evicted_total limit_bytes
-nodes ring_wait open_fds""".split()
+nodes ring_wait open_fds stock_bytes stock_regions""".split()
 assert s.keys() == set(keys), s.keys() ^ set(keys)
 text = ("version", "epoch", "ring_wait")
 assert all(type(s[k]) is (str if k in text else int) for k in keys), s

@@ -153,7 +153,7 @@ static const struct number frames[] = {
 };
 
 static const struct number records[] = {
-	SIZE(hak_report_status, 160),
+	SIZE(hak_report_status, 176),
 	FIELD(hak_report_status, version, 0),
 	FIELD(hak_report_status, pid, 16),
 	FIELD(hak_report_status, epoch, 24),
@@ -174,6 +174,7 @@ static const struct number records[] = {
 	FIELD(hak_report_status, nodes, 144),
 	FIELD(hak_report_status, io_uring_futex, 148),
 	FIELD(hak_report_status, open_fds, 152),
+	FIELD(hak_report_status, stock_bytes, 160),
 	SIZE(hak_report_session, 120),
 	FIELD(hak_report_session, id, 0),
 	FIELD(hak_report_session, pid, 8),

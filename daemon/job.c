@@ -5,6 +5,7 @@
 
 #include "daemon/account.h"
 #include "daemon/daemon.h"
+#include "daemon/factory.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/os.h"
@@ -16,7 +17,7 @@ static void submit(struct session *session, enum purpose purpose, uint32_t first
 {
 	struct region *region = &session->region;
 	struct task *task = &session->task;
-	bool build = purpose == FOR_LEASE || purpose == FOR_GROWTH;
+	bool build = purpose == FOR_LEASE || purpose == FOR_GROWTH || purpose == FOR_RESERVE;
 
 	session->purpose = purpose;
 	task->op = build ? TASK_BUILD : TASK_PUNCH;
@@ -52,6 +53,16 @@ static void refuse_lease(struct session *session, int result)
 	job->cqe.node = HAK_NODE_ANY;
 }
 
+static bool revoke_all(struct daemon *daemon)
+{
+	struct list *at, *tmp;
+	uint32_t n = 0;
+
+	list_for_each(at, tmp, &daemon->sessions) n +=
+		reserve_revoke(hak_container_of(at, struct session, link));
+	return n;
+}
+
 /* False: refused. */
 static bool start_lease(struct session *session)
 {
@@ -63,6 +74,10 @@ static bool start_lease(struct session *session)
 
 	r = account_charge(&daemon->accounts, session->account, session->region.runs.taken,
 			   sqe->count);
+	/* What is granted ahead and was not taken is no reason to refuse what is needed. */
+	if (r > 0 && revoke_all(daemon))
+		r = account_charge(&daemon->accounts, session->account, session->region.runs.taken,
+				   sqe->count);
 	if (r > 0) {
 		log_limited(LOG_AT_WARNING, "lease-refused",
 			    "id=%llu pid=%d uid=%u superslabs=%u limit=%s",
@@ -126,15 +141,68 @@ static bool advance_lease(struct session *session)
 }
 static_assert(LIMIT_LEASE_HEAD < TASK_MAX, "one task fills the head of a lease");
 
-void job_grow(struct session *session)
+static bool grow(struct session *session)
 {
 	uint32_t first, n;
 
-	if (session->task.in_flight || session->job.op)
-		return;
 	n = region_grow_next(&session->region, LIMIT_GROWTH_STEP, &first);
 	if (n)
 		submit(session, FOR_GROWTH, first, n);
+	return n;
+}
+
+/* Grants what is built of a leased run, or of its beginning; the rest is nobody's again. */
+static void grant(struct session *session, uint32_t first, uint32_t count, uint32_t built)
+{
+	for (uint32_t i = 0; i < built; i++)
+		reserve_grant(session, first + i);
+	for (uint32_t i = built; i < count; i++)
+		region_unlease(&session->region, first + i);
+	account_release(&session->daemon->accounts, session->account, count - built);
+	daemon_want_tick(session->daemon);
+}
+
+static void fill_reserve(struct session *session)
+{
+	struct daemon *daemon = session->daemon;
+	struct reserve *reserve = &session->reserve;
+	uint32_t part = numa_part_of(&daemon->numa, session->node);
+
+	while (reserve->ready < reserve->wanted) {
+		uint32_t n = reserve->wanted - reserve->ready, first;
+
+		n = n < LIMIT_GROWTH_STEP ? n : LIMIT_GROWTH_STEP;
+		while (n && account_charge(&daemon->accounts, session->account,
+					   session->region.runs.taken, n))
+			n /= 2;
+		if (!n)
+			return; /* a limit: the client will hear of it when it is in need */
+		if (!region_take(&session->region, &daemon->numa, part, n, &first)) {
+			account_release(&daemon->accounts, session->account, n);
+			return;
+		}
+		if (region_built(&session->region, first, n) != (UINT64_C(1) << n) - 1) {
+			submit(session, FOR_RESERVE, first, n);
+			return;
+		}
+		grant(session, first, n, n);
+	}
+}
+
+bool job_holds(const struct session *session, uint32_t first, uint32_t count)
+{
+	const struct task *task = &session->task;
+
+	return task->in_flight && session->purpose == FOR_RESERVE &&
+	       first < task->first + task->count && task->first < (uint64_t)first + count;
+}
+
+void job_ahead(struct session *session)
+{
+	if (session->task.in_flight || session->job.op)
+		return;
+	if (!grow(session))
+		fill_reserve(session);
 }
 
 void job_decay(struct session *session)
@@ -143,9 +211,14 @@ void job_decay(struct session *session)
 	uint64_t idle_ns = hak_sys_boottime_ns() - since;
 	uint32_t first, n;
 
-	if (!session->region.warm || session->task.in_flight || session->job.op ||
+	if (session->task.in_flight || session->job.op ||
 	    idle_ns < session->daemon->config.stock_decay_ms * UINT64_C(1000000))
 		return;
+	if (!reserve_collect(session)) {
+		session_evict(session, "the reserve was written over");
+		return;
+	}
+	(void)reserve_revoke(session);
 	n = region_find_warm(&session->region, TASK_MAX, &first);
 	if (n)
 		submit(session, FOR_DECAY, first, n);
@@ -202,6 +275,19 @@ static void lease_task_done(struct session *session)
 	submit(session, FOR_UNDO, job->cqe.first, lease_head(job));
 }
 
+static void reserve_task_done(struct session *session)
+{
+	const struct task *task = &session->task;
+
+	note_built(session);
+	if (task->result < 0) {
+		session->reserve.wanted = 0; /* until it is asked for again */
+		/* Some of its pages may be there. It is a hole again, and small. */
+		(void)factory_punch(task->fd, task->first + task->done, 1);
+	}
+	grant(session, task->first, task->count, task->done);
+}
+
 /* It can't fail on a memfd of ours; were it to, the next lease would not be zeroed. */
 static void assert_punched(const struct task *task)
 {
@@ -236,6 +322,9 @@ void job_task_done(struct session *session)
 			session->region.grow_lo = session->region.grow_hi = 0;
 		}
 		break;
+	case FOR_RESERVE:
+		reserve_task_done(session);
+		break;
 	case FOR_DECAY:
 		region_drop_warm(&session->region, task->first, task->done);
 		break;
@@ -255,6 +344,12 @@ bool job_advance(struct session *session)
 		return advance_return(session);
 	case HAK_OP_FREEZE:
 		region_freeze(&session->region, sqe->first, sqe->count);
+		return true;
+	case HAK_OP_RESERVE:
+		if (sqe->count < session->reserve.ready)
+			(void)reserve_revoke(session);
+		session->reserve.wanted = sqe->count;
+		session->node = sqe->node;
 		return true;
 	default:
 		return true;

@@ -7,6 +7,8 @@
  *	        they are warm; the rest of a larger one is filled ahead of the client
  *	RETURN  punch, free
  *	FREEZE  mark
+ *	RESERVE note how many superslabs the client wants to find ready; they are filled and
+ *	        granted ahead of need
  */
 #pragma once
 
@@ -19,7 +21,10 @@ struct session;
 bool job_advance(struct session *session);
 /* The session's task came back: notes what it did. */
 void job_task_done(struct session *session);
-/* Starts to fill what a large lease left, if there is such and nothing else to do. */
-void job_grow(struct session *session);
-/* Gives warm superslabs back that the session did not come for. */
+/* True if one of them is on its way into the reserve: the client does not know of it yet. */
+bool job_holds(const struct session *session, uint32_t first, uint32_t count);
+/* Starts what is done ahead of need, if the session has nothing else to do: to fill what a large
+ * lease left, then the reserve. */
+void job_ahead(struct session *session);
+/* Takes back what the session did not come for: its reserve, then warm superslabs. */
 void job_decay(struct session *session);

@@ -106,6 +106,16 @@ bool region_take(struct region *region, const struct numa *numa, uint32_t part, 
 	return false;
 }
 
+void region_unlease(struct region *region, uint32_t index)
+{
+	hak_assert(!bit(region->frozen, index));
+	hak_runs_give(&region->runs, index, 1);
+	if (bit(region->built, index))
+		region->warm++;
+	if (bit(region->huge, index))
+		region->huge_count--;
+}
+
 bool region_leased(const struct region *region, uint32_t first, uint32_t count)
 {
 	return hak_runs_taken(&region->runs, first, count);

@@ -55,6 +55,8 @@ bool region_take(struct region *region, const struct numa *numa, uint32_t part, 
 		 uint32_t *ret_first);
 /* Frees a leased range without frozen ones, whose memory was given back. */
 void region_give(struct region *region, uint32_t first, uint32_t count);
+/* Makes one that was leased, and never touched, nobody's: warm if it is built. */
+void region_unlease(struct region *region, uint32_t index);
 /* True if all of the range is leased; any input. */
 bool region_leased(const struct region *region, uint32_t first, uint32_t count);
 /* True if one of a leased range is frozen. */

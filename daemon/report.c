@@ -72,6 +72,7 @@ static void fill_session(struct hak_report_session *ret, const struct session *s
 		.returned = session->returned,
 		.refused = session->refused,
 		.last_request_ns = session->last_request_ns,
+		.reserve = session->reserve.ready,
 	};
 
 	memcpy(record.comm, session->comm, sizeof(record.comm));

@@ -22,6 +22,7 @@ static const struct rule rules[] = {
 	[HAK_OP_LEASE] = { .known = true, .count = true, .node = true },
 	[HAK_OP_RETURN] = { .known = true, .first = true, .count = true },
 	[HAK_OP_FREEZE] = { .known = true, .first = true, .count = true },
+	[HAK_OP_RESERVE] = { .known = true, .node = true },
 };
 
 /* NULL, or what is wrong with a copied entry. */
@@ -39,13 +40,19 @@ static const char *entry_fault(const struct session *session, const struct hak_s
 		return "reserved bytes are set";
 	if (sqe->seq <= session->last_seq)
 		return "sequence number did not increase";
-	if (rule->count ? !sqe->count || sqe->count > HAK_LEASE_MAX : sqe->count)
+	if (sqe->op == HAK_OP_RESERVE) {
+		if (sqe->count > HAK_RESERVE_SLOTS)
+			return "count out of range";
+	} else if (rule->count ? !sqe->count || sqe->count > HAK_LEASE_MAX : sqe->count) {
 		return "count out of range";
+	}
 	if (rule->node ? sqe->node != HAK_NODE_ANY && sqe->node >= LIMIT_NODE_NUMBERS : sqe->node)
 		return "node out of range";
 	if (!rule->first)
 		return sqe->first ? "first superslab where none is used" : NULL;
-	if (!region_leased(&session->region, sqe->first, sqe->count))
+	if (!region_leased(&session->region, sqe->first, sqe->count) ||
+	    reserve_has(&session->reserve, sqe->first, sqe->count) ||
+	    job_holds(session, sqe->first, sqe->count))
 		return "superslabs that are not leased";
 	if (region_any_frozen(&session->region, sqe->first, sqe->count))
 		return "superslabs that are frozen";
@@ -86,7 +93,12 @@ static enum serve take(struct session *session)
 	r = hak_ring_pop(&session->sq, &sqe);
 	if (r == HAK_RING_E_EMPTY)
 		return SERVE_IDLE;
-	fault = r ? "the submission ring's tail cannot be" : entry_fault(session, &sqe);
+	if (r)
+		fault = "the submission ring's tail cannot be";
+	else if (!reserve_collect(session))
+		fault = "the reserve was written over";
+	else
+		fault = entry_fault(session, &sqe);
 	if (fault) {
 		session_evict(session, fault);
 		return SERVE_OVER;
@@ -109,7 +121,7 @@ enum serve request_serve(struct session *session)
 			taken++;
 		}
 		if (session->task.in_flight) {
-			if (session->purpose == FOR_GROWTH || session->purpose == FOR_DECAY)
+			if (session->purpose >= FOR_GROWTH)
 				task_cancel(&session->task); /* it can wait, we should not */
 			verdict = SERVE_TASK;
 		} else if (!job_advance(session)) {
@@ -123,6 +135,6 @@ enum serve request_serve(struct session *session)
 		hak_sys_futex_wake(&session->cq.ring->tail, INT_MAX);
 	if (verdict == SERVE_OVER || verdict == SERVE_TASK)
 		return verdict;
-	job_grow(session);
+	job_ahead(session);
 	return answered || taken ? SERVE_WORKED : verdict;
 }

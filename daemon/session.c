@@ -53,6 +53,7 @@ static int make_segment(struct session *session)
 			  hak_at(session->segment, HAK_SEGMENT_SQES_OFF), HAK_SQ_ENTRIES);
 	hak_ring_end_init(&session->cq, hak_at(session->segment, HAK_SEGMENT_CQ_OFF),
 			  hak_at(session->segment, HAK_SEGMENT_CQES_OFF), HAK_CQ_ENTRIES);
+	reserve_init(&session->reserve, hak_at(session->segment, HAK_SEGMENT_RESERVE_OFF));
 	return 0;
 }
 
@@ -134,7 +135,7 @@ static void on_task(struct task *task)
 	else if (session->state != SESSION_EVICTED && session->job.op)
 		session_wake(session);
 	else if (session->state != SESSION_EVICTED)
-		job_grow(session);
+		job_ahead(session);
 }
 
 int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
@@ -216,7 +217,8 @@ static void on_closed(struct loop_op *op, int result, bool more)
 	(void)more;
 	hak_assert(session->magic == SESSION_MAGIC);
 	session->region.fd = -1;
-	session->daemon->stats.reclaimed += session->region.runs.taken;
+	(void)reserve_collect(session); /* what it took counts as lost by it, the rest does not */
+	session->daemon->stats.reclaimed += session->region.runs.taken - session->reserve.ready;
 	session_free(session);
 }
 
@@ -340,7 +342,7 @@ bool session_tick(struct session *session)
 		session_end(session, "memory-gone");
 	job_decay(session);
 	return session->parked || session->state == SESSION_DETACHED ||
-	       session->state == SESSION_EVICTED || session->region.warm;
+	       session->state == SESSION_EVICTED || session->region.warm || session->reserve.ready;
 }
 
 void session_wake(struct session *session)

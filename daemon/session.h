@@ -28,6 +28,7 @@
 #include "daemon/list.h"
 #include "daemon/loop.h"
 #include "daemon/region.h"
+#include "daemon/reserve.h"
 #include "daemon/worker.h"
 #include "shared/layout.h"
 #include "shared/ring.h"
@@ -53,13 +54,14 @@ struct job {
 	struct hak_cqe cqe;
 };
 
-/* What the session's task, if it is in flight, is for. */
+/* What the session's task, if it is in flight, is for; from FOR_GROWTH on nobody waits for it. */
 enum purpose {
-	FOR_LEASE,  /* the job waits for it */
-	FOR_RETURN, /* likewise */
-	FOR_UNDO,   /* likewise: a lease that there was no memory for */
-	FOR_GROWTH, /* the rest of a large lease */
-	FOR_DECAY,  /* warm superslabs that the session did not come for */
+	FOR_LEASE,   /* the job waits for it */
+	FOR_RETURN,  /* likewise */
+	FOR_UNDO,    /* likewise: a lease that there was no memory for */
+	FOR_GROWTH,  /* the rest of a large lease */
+	FOR_RESERVE, /* superslabs to be granted ahead of need */
+	FOR_DECAY,   /* warm superslabs that the session did not come for */
 };
 
 struct session {
@@ -86,11 +88,13 @@ struct session {
 	struct hak_ring_end cq; /* the producer's end */
 	struct bell bell;
 	struct region region;
+	struct reserve reserve;
 
 	struct job job;
 	struct task task;
 	enum purpose purpose;
 	uint64_t last_seq;
+	uint32_t node;         /* that it last wanted its reserve from */
 	uint64_t last_work_ns; /* CLOCK_MONOTONIC */
 	bool parked;
 

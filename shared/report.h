@@ -58,11 +58,13 @@ struct hak_report_session {
 	uint64_t returned; /* superslabs, total */
 	uint64_t refused;  /* lease requests answered with an error */
 	uint64_t last_request_ns;
+	uint64_t reserve; /* of the superslabs, granted ahead and not taken yet */
 };
 
 HAK_PIN_SIZE(struct hak_report_status, 176);
 HAK_PIN_FIELD(struct hak_report_status, leased_bytes, 64);
 HAK_PIN_FIELD(struct hak_report_status, open_fds, 152);
 HAK_PIN_FIELD(struct hak_report_status, stock_bytes, 160);
-HAK_PIN_SIZE(struct hak_report_session, 120);
+HAK_PIN_SIZE(struct hak_report_session, 128);
+HAK_PIN_FIELD(struct hak_report_session, reserve, 120);
 HAK_PIN_FIELD(struct hak_report_session, since_ns, 40);

@@ -37,8 +37,9 @@ static const struct field status_fields[] = {
 };
 
 static const struct field session_fields[] = {
-	SESSION(superslabs), SESSION(frozen),  SESSION(huge),     SESSION(bytes),
-	SESSION(requests),   SESSION(granted), SESSION(returned), SESSION(refused),
+	SESSION(superslabs), SESSION(frozen),   SESSION(huge),
+	SESSION(bytes),      SESSION(requests), SESSION(granted),
+	SESSION(returned),   SESSION(refused),  SESSION(reserve),
 };
 
 /* JSON's readers, jansson first, have no integers above this. */

@@ -158,7 +158,7 @@ signal.pause()'
 import json, os, sys
 (s,) = json.load(open(sys.argv[1]))["sessions"]
 keys = """id pid uid gid state comm age_ns superslabs frozen huge bytes requests granted returned
-refused idle_ns""".split()
+refused reserve idle_ns""".split()
 assert s.keys() == set(keys), s.keys() ^ set(keys)
 assert s["pid"] == int(sys.argv[2]) and s["comm"] == "python3", s
 assert (s["uid"], s["gid"], s["state"]) == (os.geteuid(), os.getegid(), "attached"), s

@@ -73,12 +73,11 @@ struct hak_segment_head {
  * counts out of range end the session with a reason.
  */
 enum hak_op {
-	HAK_OP_NOP = 1,    /* answered with result 0: a round trip */
-	HAK_OP_LEASE = 2,  /* grant `count` contiguous superslabs, zeroed, preferably on `node` */
-	HAK_OP_RETURN = 3, /* take back [first, first + count); the client has unmapped them */
-	HAK_OP_FREEZE = 4, /* [first, first + count) became copy-on-write: never punch or reuse */
-	HAK_OP_RESERVE =
-		5, /* keep `count` superslabs ready in the reserve, from `node` if it can be */
+	HAK_OP_NOP = 1,     /* answered with result 0: a round trip */
+	HAK_OP_LEASE = 2,   /* grant `count` contiguous superslabs, zeroed, preferably on `node` */
+	HAK_OP_RETURN = 3,  /* take back [first, first + count); the client has unmapped them */
+	HAK_OP_FREEZE = 4,  /* [first, first + count) became copy-on-write: never punch or reuse */
+	HAK_OP_RESERVE = 5, /* keep `count` superslabs ready in the reserve, best from `node` */
 };
 
 #define HAK_NODE_ANY  UINT32_MAX
@@ -89,7 +88,7 @@ struct hak_sqe {
 	uint32_t flags; /* none defined: 0 */
 	uint64_t seq;   /* strictly increasing within a session, starts at 1 */
 	uint32_t first; /* RETURN, FREEZE: index of the first superslab; else 0 */
-	uint32_t count; /* LEASE, RETURN, FREEZE: superslabs, 1 .. HAK_LEASE_MAX; RESERVE: 0 .. 32 */
+	uint32_t count; /* LEASE, RETURN, FREEZE: 1 .. HAK_LEASE_MAX superslabs; RESERVE: 0 .. 32 */
 	uint32_t node;  /* LEASE, RESERVE: the caller's node or HAK_NODE_ANY; else 0 */
 	uint32_t reserved0;
 	uint64_t reserved[4];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reserve.h - superslabs that the daemon grants before they are asked for, and can take back as long
- * as they were not taken: a table of words in the session segment.
+ * reserve.h - superslabs that the daemon grants before they are asked for, and can take back as
+ * long as they were not taken: a table of words in the session segment.
  *
  *	EMPTY --grant (daemon, store)--> READY --take (client, compare-and-swap)--> TAKEN
  *	  ^                                |                                          |
@@ -33,7 +33,7 @@ enum hak_reserve_state {
 };
 
 struct hak_reserve {
-	/* Superslab in the lower half, state in the two highest bits, the rest is the generation. */
+	/* Superslab in the lower half, state in the two highest bits, between them generation. */
 	_Atomic uint64_t slot[HAK_RESERVE_SLOTS];
 };
 HAK_PIN_SIZE(struct hak_reserve, 256);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Superslabs that are granted before they are asked for: taken without a word, taken back at will. */
+/* Superslabs granted before they are asked for: taken without a word, taken back at will. */
 #include <errno.h>
 #include <string.h>
 

@@ -12,6 +12,7 @@
 #include "daemon/os.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/worker.h"
 #include "shared/sys.h"
 
 /* ---- stop ---- */
@@ -27,17 +28,22 @@ static void stop(struct daemon *daemon)
 	list_for_each(at, tmp, &daemon->sessions)
 		session_end(hak_container_of(at, struct session, link), "shutdown");
 	list_for_each(at, tmp, &daemon->conns) conn_close(hak_container_of(at, struct conn, link));
+	stock_stop(&daemon->stock);
 	loop_cancel(&daemon->tick);
 }
 
-/* True when nothing is in flight any more. The bells go last: sessions wait for theirs. */
+/* True when nothing is in flight any more. Bells and workers go last: sessions wait for theirs. */
 static bool stopped(struct daemon *daemon)
 {
 	if (!daemon->stopping || !list_empty(&daemon->sessions) || !list_empty(&daemon->conns))
 		return false;
+	if (stock_in_flight(&daemon->stock))
+		return false;
 	bells_stop(daemon->bells);
+	workers_stop(daemon->workers);
 	return !listener_in_flight(&daemon->listener) && !bells_in_flight(daemon->bells) &&
-	       !daemon->tick.in_flight && !daemon->signal.in_flight;
+	       !workers_in_flight(daemon->workers) && !daemon->tick.in_flight &&
+	       !daemon->signal.in_flight;
 }
 
 static void on_signal(struct loop_op *op, int result, bool more)
@@ -75,6 +81,7 @@ static void on_tick(struct loop_op *op, int result, bool more)
 		return;
 	list_for_each(at, tmp, &daemon->sessions) again |=
 		session_tick(hak_container_of(at, struct session, link));
+	again |= stock_tick(&daemon->stock);
 	if (again)
 		daemon_want_tick(daemon);
 }
@@ -103,6 +110,9 @@ static void serve_one(struct session *session, uint64_t now, bool *ret_busy)
 		else
 			session_park(session);
 		break;
+	case SERVE_TASK:
+		session_wait_task(session);
+		break;
 	case SERVE_OVER:
 		break;
 	}
@@ -118,19 +128,11 @@ static bool turn(void *context)
 
 	list_for_each(at, tmp, &daemon->active)
 		serve_one(hak_container_of(at, struct session, active), now, &busy);
-	if (!list_empty(&daemon->growing)) {
-		struct session *session =
-			hak_container_of(daemon->growing.next, struct session, growing);
-
-		list_del(&session->growing);
-		if (request_grow(session, busy ? LIMIT_GROWTH_BUSY : LIMIT_GROWTH_STEP))
-			list_add(&daemon->growing, &session->growing);
-	}
 	if (stopped(daemon))
 		loop_stop(daemon->loop);
 	if (!busy)
 		hak_cpu_relax();
-	return !list_empty(&daemon->active) || !list_empty(&daemon->growing);
+	return !list_empty(&daemon->active);
 }
 
 static void on_connection(struct listener *listener, int sock)
@@ -168,13 +170,14 @@ static int start_parts(struct daemon *daemon, int inherited)
 	if (r < 0)
 		return r;
 	r = os_signalfd(&daemon->signal_fd);
+	numa_init(&daemon->numa);
 	if (r == 0)
-		r = factory_init(&daemon->factory, daemon->config.huge_pages == HUGE_PAGES_AUTO);
+		r = workers_new(&daemon->workers, daemon->loop, &daemon->numa,
+				daemon->config.huge_pages == HUGE_PAGES_AUTO);
 	if (r < 0) {
 		log_plain("cannot start: %s", os_text(r));
 		return r;
 	}
-	numa_init(&daemon->numa);
 	return listener_open(&daemon->listener, &daemon->config, inherited);
 }
 
@@ -210,8 +213,8 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 	list_init(&daemon->conns);
 	list_init(&daemon->sessions);
 	list_init(&daemon->active);
-	list_init(&daemon->growing);
 	accounts_init(&daemon->accounts, config);
+	stock_init(&daemon->stock, daemon);
 	r = start_parts(daemon, inherited);
 	if (r < 0) {
 		daemon_free(daemon);
@@ -221,6 +224,7 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 	loop_op_init(&daemon->signal, daemon->loop, on_signal);
 	loop_op_init(&daemon->tick, daemon->loop, on_tick);
 	loop_poll(&daemon->signal, daemon->signal_fd);
+	stock_start(&daemon->stock);
 	listener_start(&daemon->listener, daemon->loop, on_connection);
 	*ret_daemon = daemon;
 	return 0;
@@ -232,9 +236,9 @@ struct daemon *daemon_free(struct daemon *daemon)
 		return NULL;
 	listener_close(&daemon->listener);
 	daemon->bells = bells_free(daemon->bells);
+	daemon->workers = workers_free(daemon->workers);
 	daemon->loop = loop_free(daemon->loop);
 	hak_sys_close(daemon->signal_fd);
-	factory_deinit(&daemon->factory);
 	accounts_deinit(&daemon->accounts);
 	free(daemon);
 	return NULL;

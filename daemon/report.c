@@ -37,6 +37,8 @@ static void fill_status(struct hak_report_status *ret, const struct daemon *daem
 		.nodes = daemon->numa.parts,
 		.io_uring_futex = bells_use_io_uring(daemon->bells),
 		.open_fds = os_count_fds(),
+		.stock_bytes = stock_superslabs(&daemon->stock) * HAK_SUPERSLAB_SIZE,
+		.stock_regions = stock_regions(&daemon->stock),
 	};
 	struct list *at, *tmp;
 
@@ -47,6 +49,7 @@ static void fill_status(struct hak_report_status *ret, const struct daemon *daem
 
 		status.frozen_bytes += session->region.frozen_count * HAK_SUPERSLAB_SIZE;
 		status.huge_bytes += session->region.huge_count * HAK_SUPERSLAB_SIZE;
+		status.stock_bytes += session->region.warm * HAK_SUPERSLAB_SIZE;
 	}
 	*ret = status;
 }
@@ -69,6 +72,7 @@ static void fill_session(struct hak_report_session *ret, const struct session *s
 		.returned = session->returned,
 		.refused = session->refused,
 		.last_request_ns = session->last_request_ns,
+		.reserve = session->reserve.ready,
 	};
 
 	memcpy(record.comm, session->comm, sizeof(record.comm));

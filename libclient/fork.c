@@ -113,7 +113,8 @@ static void after_in_child(void)
 		(void)hak_sys_map_none_at(hak_heap_at(heap, i), HAK_SUPERSLAB_SIZE);
 	}
 	heap->shift = end;
-	heap->pending = heap->pending_superslabs = heap->ahead = 0;
+	heap->pending = heap->pending_superslabs = 0;
+	heap->reserve = heap->reserve_taken = 0;
 	heap->swept = false;
 	heap->stalled = false;
 	hak_session_forget(&heap->session);

@@ -45,10 +45,8 @@ static bool take_or_grow(struct hak_heap *heap, uint64_t n_slabs, uint64_t align
 {
 	uint64_t wants = hak_carve_wants(n_slabs, align);
 
-	if (hak_carve_take(&heap->carve, n_slabs, align, ret_span)) {
-		hak_heap_ask_ahead(heap);
+	if (hak_carve_take(&heap->carve, n_slabs, align, ret_span))
 		return true;
-	}
 	/* A late answer of the daemon may be all that is needed. */
 	(void)hak_heap_reap(heap, NULL);
 	if (hak_carve_take(&heap->carve, n_slabs, align, ret_span))
@@ -65,10 +63,8 @@ static bool lock_and_take(struct hak_heap *heap, uint64_t n_slabs, uint64_t alig
 	uint64_t cached;
 
 	pthread_mutex_lock(&heap->lock);
-	if (hak_carve_take_used(&heap->carve, n_slabs, align, ret_span)) {
-		hak_heap_ask_ahead(heap);
+	if (hak_carve_take_used(&heap->carve, n_slabs, align, ret_span))
 		return true;
-	}
 	if (hak_spans_cached(true, &cached)) {
 		pthread_mutex_unlock(&heap->lock);
 		hak_spans_flush();
@@ -175,7 +171,6 @@ int hak_heap_init(const struct hak_config *config)
 	heap->say_so = config->mode == HAK_MODE_DAEMON;
 	memcpy(heap->socket, config->socket, sizeof(heap->socket));
 	heap->node = config->node;
-	heap->ahead = 0;
 	hak_central_init(heap->base, HAK_WINDOW_SIZE, heap->slabs, &source);
 	hak_pagemap = pagemap;
 	return 0;
@@ -249,6 +244,7 @@ size_t hak_heap_trim(void)
 
 	pthread_mutex_lock(&hak_heap.lock);
 	(void)hak_session_alive(&hak_heap.session);
+	hak_heap_want_none(&hak_heap);
 	(void)hak_heap_reap(&hak_heap, NULL);
 	bytes = hak_heap_release(&hak_heap, 0, true);
 	pthread_mutex_unlock(&hak_heap.lock);

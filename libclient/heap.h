@@ -60,9 +60,11 @@ struct hak_heap {
 	bool say_so;      /* and its absence is worth a line on stderr */
 	char socket[HAK_SOCKET_PATH_MAX];
 	uint32_t node;
-	uint32_t shift;   /* window index of the region's first superslab */
-	uint32_t ahead;   /* superslabs to have ready or on their way; follows the rate of use */
-	uint32_t pending; /* leases asked for and not yet answered */
+	uint32_t shift;         /* window index of the region's first superslab */
+	uint32_t reserve;       /* superslabs to find ready; follows the rate of use */
+	uint32_t reserve_taken; /* since the daemon was last told */
+	uint64_t reserve_ns;    /* when one was last taken */
+	uint32_t pending;       /* leases asked for and not yet answered */
 	uint32_t pending_superslabs;
 	bool swept;   /* hak_heap_sweep() was done */
 	bool stalled; /* a wait was in vain and nothing was answered since: do not wait again */
@@ -92,9 +94,9 @@ uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too)
 /* Under the lock: takes in what the daemon has answered (grow.c). The largest grant, in superslabs;
  * ret_refused is set to the last refusal, a negative errno, if there was one. */
 uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused);
-/* Asks for what the process will come for soon, without waiting. */
-void hak_heap_ask_ahead(struct hak_heap *heap);
 bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs);
+/* Tells the daemon to keep nothing ready, until the process comes for more. */
+void hak_heap_want_none(struct hak_heap *heap);
 /* Makes the slab descriptors of these superslabs writable. */
 bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count);
 

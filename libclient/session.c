@@ -43,6 +43,7 @@ static int map_segment(struct hak_session *session, int segment_fd, int presence
 	if (r < 0)
 		goto unmap_presence;
 	session->segment = segment;
+	session->reserve = hak_at(segment, HAK_SEGMENT_RESERVE_OFF);
 	session->presence = presence;
 	hak_ring_end_init(&session->sq, hak_at(segment, HAK_SEGMENT_SQ_OFF),
 			  hak_at(segment, HAK_SEGMENT_SQES_OFF), HAK_SQ_ENTRIES);

@@ -32,6 +32,8 @@ struct hak_report_status {
 	uint32_t nodes;
 	uint32_t io_uring_futex; /* 1: rings are waited for in io_uring; 0: by waiter threads */
 	uint64_t open_fds;
+	uint64_t stock_bytes;   /* filled and nobody's: ready for the next leases */
+	uint64_t stock_regions; /* ready for the next processes */
 };
 
 enum hak_report_session_state {
@@ -56,10 +58,13 @@ struct hak_report_session {
 	uint64_t returned; /* superslabs, total */
 	uint64_t refused;  /* lease requests answered with an error */
 	uint64_t last_request_ns;
+	uint64_t reserve; /* of the superslabs, granted ahead and not taken yet */
 };
 
-HAK_PIN_SIZE(struct hak_report_status, 160);
+HAK_PIN_SIZE(struct hak_report_status, 176);
 HAK_PIN_FIELD(struct hak_report_status, leased_bytes, 64);
 HAK_PIN_FIELD(struct hak_report_status, open_fds, 152);
-HAK_PIN_SIZE(struct hak_report_session, 120);
+HAK_PIN_FIELD(struct hak_report_status, stock_bytes, 160);
+HAK_PIN_SIZE(struct hak_report_session, 128);
+HAK_PIN_FIELD(struct hak_report_session, reserve, 120);
 HAK_PIN_FIELD(struct hak_report_session, since_ns, 40);

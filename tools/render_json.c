@@ -32,12 +32,14 @@ static const struct field status_fields[] = {
 	STATUS(frozen_bytes),  STATUS(huge_bytes),     STATUS(requests_total),
 	STATUS(leases_total),  STATUS(returns_total),  STATUS(reclaimed_total),
 	STATUS(refused_total), STATUS(evicted_total),  STATUS(limit_bytes),
-	STATUS(nodes),         STATUS(open_fds),
+	STATUS(nodes),         STATUS(open_fds),       STATUS(stock_bytes),
+	STATUS(stock_regions),
 };
 
 static const struct field session_fields[] = {
-	SESSION(superslabs), SESSION(frozen),  SESSION(huge),     SESSION(bytes),
-	SESSION(requests),   SESSION(granted), SESSION(returned), SESSION(refused),
+	SESSION(superslabs), SESSION(frozen),   SESSION(huge),
+	SESSION(bytes),      SESSION(requests), SESSION(granted),
+	SESSION(returned),   SESSION(refused),  SESSION(reserve),
 };
 
 /* JSON's readers, jansson first, have no integers above this. */

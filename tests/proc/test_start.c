@@ -204,8 +204,10 @@ static void sighup_is_survived(void **state)
 
 static void a_second_daemon_is_refused_by_name(void **state)
 {
-	struct rig *rig = rig_start(NULL);
-	const char *args[] = { "--foreground", "--socket", rig->socket, NULL };
+	/* With threads the failed start has more to take down again. */
+	struct rig *rig = rig_start("[daemon]\nring-wait = threads\n");
+	const char *args[] = { "--foreground", "--socket",  rig->socket,
+			       "--config",     rig->config, NULL };
 	char text[4096], want[256];
 
 	*state = rig;

@@ -51,6 +51,10 @@ static void every_key_is_taken(void **state)
 			       "ring-wait = threads\n"
 			       "huge-pages = never\n"
 			       "\n"
+			       "[stock]\n"
+			       "sessions = 3\n"
+			       "session-bytes = 0 MiB\n"
+			       "decay = 250 ms\n"
 			       "[limits]\n"
 			       "total-bytes = 1 TiB\n"
 			       "session-bytes = 2048 KiB\n"
@@ -65,6 +69,9 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(config.log_level, LOG_AT_DEBUG);
 	assert_int_equal(config.ring_wait, RING_WAIT_THREADS);
 	assert_int_equal(config.huge_pages, HUGE_PAGES_NEVER);
+	assert_int_equal(config.stock_sessions, 3);
+	assert_int_equal(config.stock_session_bytes, 0);
+	assert_int_equal(config.stock_decay_ms, 250);
 	assert_int_equal(config.total_bytes, 1024 * GIB);
 	assert_int_equal(config.session_bytes, HAK_SUPERSLAB_SIZE);
 	assert_int_equal(config.uid_bytes, 3 * GIB);
@@ -149,7 +156,7 @@ static void what_is_wrong_is_named_with_its_line(void **state)
 static void the_example_has_every_key(void **state)
 {
 	enum {
-		KEYS = 11
+		KEYS = 14
 	}; /* as in every_key_is_taken() */
 	static char text[32768], enabled[32768];
 	char path[4096], error[CONFIG_ERROR_BYTES];

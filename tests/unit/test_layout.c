@@ -7,6 +7,7 @@
 
 #include "shared/layout.h"
 #include "shared/report.h"
+#include "shared/reserve.h"
 #include "shared/ring.h"
 #include "shared/wire.h"
 
@@ -33,7 +34,7 @@ struct number {
 	}
 
 static const struct number constants[] = {
-	CONSTANT(HAK_LAYOUT_VERSION, 1),
+	CONSTANT(HAK_LAYOUT_VERSION, 2),
 	CONSTANT(HAK_LINE, 64),
 	CONSTANT(HAK_SLAB_SHIFT, 16),
 	CONSTANT(HAK_SLAB_SIZE, 65536),
@@ -42,17 +43,22 @@ static const struct number constants[] = {
 	CONSTANT(HAK_SLABS_PER_SUPERSLAB, 32),
 	CONSTANT(HAK_NO_SUPERSLAB, 4294967295),
 	CONSTANT(HAK_REGION_SUPERSLABS, 262144),
-	CONSTANT(HAK_SEGMENT_SIZE, 24576),
+	CONSTANT(HAK_SEGMENT_SIZE, 28672),
 	CONSTANT(HAK_SEGMENT_SQ_OFF, 4096),
 	CONSTANT(HAK_SEGMENT_CQ_OFF, 8192),
 	CONSTANT(HAK_SEGMENT_SQES_OFF, 12288),
 	CONSTANT(HAK_SEGMENT_CQES_OFF, 16384),
+	CONSTANT(HAK_SEGMENT_RESERVE_OFF, 24576),
+	CONSTANT(HAK_RESERVE_SLOTS, 32),
+	CONSTANT(HAK_RESERVE_READY, 1),
+	CONSTANT(HAK_RESERVE_TAKEN, 2),
 	CONSTANT(HAK_SQ_ENTRIES, 64),
 	CONSTANT(HAK_CQ_ENTRIES, 128),
 	CONSTANT(HAK_OP_NOP, 1),
 	CONSTANT(HAK_OP_LEASE, 2),
 	CONSTANT(HAK_OP_RETURN, 3),
 	CONSTANT(HAK_OP_FREEZE, 4),
+	CONSTANT(HAK_OP_RESERVE, 5),
 	CONSTANT(HAK_NODE_ANY, 4294967295),
 	CONSTANT(HAK_LEASE_MAX, 131072),
 	CONSTANT(HAK_WIRE_MAGIC, 0x4d4b4148),
@@ -153,7 +159,7 @@ static const struct number frames[] = {
 };
 
 static const struct number records[] = {
-	SIZE(hak_report_status, 160),
+	SIZE(hak_report_status, 176),
 	FIELD(hak_report_status, version, 0),
 	FIELD(hak_report_status, pid, 16),
 	FIELD(hak_report_status, epoch, 24),
@@ -174,7 +180,8 @@ static const struct number records[] = {
 	FIELD(hak_report_status, nodes, 144),
 	FIELD(hak_report_status, io_uring_futex, 148),
 	FIELD(hak_report_status, open_fds, 152),
-	SIZE(hak_report_session, 120),
+	FIELD(hak_report_status, stock_bytes, 160),
+	SIZE(hak_report_session, 128),
 	FIELD(hak_report_session, id, 0),
 	FIELD(hak_report_session, pid, 8),
 	FIELD(hak_report_session, uid, 12),
@@ -191,6 +198,7 @@ static const struct number records[] = {
 	FIELD(hak_report_session, returned, 96),
 	FIELD(hak_report_session, refused, 104),
 	FIELD(hak_report_session, last_request_ns, 112),
+	FIELD(hak_report_session, reserve, 120),
 };
 
 static void numbers_hold(const struct number *table, size_t n)
@@ -247,8 +255,8 @@ static struct hak_segment_head good_head(void)
 {
 	return (struct hak_segment_head){
 		.magic = HAK_SEGMENT_MAGIC,
-		.layout_version = 1,
-		.segment_size = 0x6000,
+		.layout_version = 2,
+		.segment_size = 0x7000,
 		.sq_entries = 64,
 		.cq_entries = 128,
 		.region_superslabs = 262144,

@@ -35,6 +35,7 @@ static bool release_copy(struct hak_heap *heap, uint32_t first, uint32_t count)
 	(void)hak_sys_advise(at, size, MADV_HUGEPAGE);
 	hak_sys_name(at, size, "hakmem");
 	for (uint32_t i = first; i < first + count; i++) {
+		/* WHOLE it was as a slice, and stays. */
 		hak_heap_flip(heap, i, HAK_SUPER_COPY);
 		hak_carve_cleaned(&heap->carve, i);
 	}

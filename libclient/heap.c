@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "libclient/pagemap.h"
+#include "libclient/pages.h"
 #include "libclient/spans.h"
 #include "shared/check.h"
 #include "tiny/central.h"
@@ -40,40 +41,64 @@ bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count)
 }
 
 /* Under the lock. */
+static bool take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align, struct hak_span *ret_span)
+{
+	if (!hak_carve_take(&heap->carve, n_slabs, align, ret_span))
+		return false;
+	hak_pages_begin(heap, ret_span);
+	return true;
+}
+
 static bool take_or_grow(struct hak_heap *heap, uint64_t n_slabs, uint64_t align,
 			 struct hak_span *ret_span)
 {
 	uint64_t wants = hak_carve_wants(n_slabs, align);
 
-	if (hak_carve_take(&heap->carve, n_slabs, align, ret_span)) {
+	if (take(heap, n_slabs, align, ret_span)) {
 		hak_heap_ask_ahead(heap);
 		return true;
 	}
 	/* A late answer of the daemon may be all that is needed. */
 	(void)hak_heap_reap(heap, NULL);
-	if (hak_carve_take(&heap->carve, n_slabs, align, ret_span))
+	if (take(heap, n_slabs, align, ret_span))
 		return true;
 	return wants <= HAK_LOCAL_SUPERSLABS && hak_heap_grow(heap, wants) &&
-	       hak_carve_take(&heap->carve, n_slabs, align, ret_span);
+	       take(heap, n_slabs, align, ret_span);
 }
+
+/* From superslabs in use; `used`: only what costs no memory. */
+static bool take_begun(struct hak_heap *heap, uint64_t n_slabs, uint64_t align, bool used,
+		       struct hak_span *ret_span)
+{
+	if (!hak_carve_take_used(&heap->carve, n_slabs, align, ret_span) &&
+	    (used || !hak_carve_take_begun(&heap->carve, n_slabs, align, ret_span)))
+		return false;
+	hak_heap_ask_ahead(heap);
+	return true;
+}
+
+/* Kept spans that are more than this part of the heap are used up before untouched slabs are. */
+#define CACHED_SHARE 8u
 
 /* Memory that was used before comes first, and that is also what lies in the span cache: keeping it
  * for its size must not make the process larger. With the lock held on return. */
 static bool lock_and_take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align,
 			  struct hak_span *ret_span)
 {
-	uint64_t cached;
+	uint64_t cached, in_use;
 
 	pthread_mutex_lock(&heap->lock);
-	if (hak_carve_take_used(&heap->carve, n_slabs, align, ret_span)) {
-		hak_heap_ask_ahead(heap);
+	(void)hak_spans_cached(true, &cached);
+	in_use = (uint64_t)heap->carve.n_added * HAK_SLABS_PER_SUPERSLAB - heap->carve.free_slabs;
+	if (take_begun(heap, n_slabs, align, cached * CACHED_SHARE > in_use, ret_span))
 		return true;
-	}
-	if (hak_spans_cached(true, &cached)) {
+	if (cached) {
 		pthread_mutex_unlock(&heap->lock);
 		hak_spans_flush();
 		hak_spans_trim();
 		pthread_mutex_lock(&heap->lock);
+		if (take_begun(heap, n_slabs, align, false, ret_span))
+			return true;
 	}
 	return take_or_grow(heap, n_slabs, align, ret_span);
 }
@@ -227,13 +252,19 @@ bool hak_heap_resize(struct hak_slab *span, size_t size)
 {
 	struct hak_heap *heap = &hak_heap;
 	uint64_t n = slabs_for(size), at = (uint64_t)(span - heap->slabs);
+	uint32_t clean;
 	bool ok = true;
 
 	pthread_mutex_lock(&heap->lock);
+	clean = heap->carve.n_clean;
 	if (n < span->n_slabs)
 		hak_carve_give(&heap->carve, at + n, span->n_slabs - n);
 	else if (n > span->n_slabs)
 		ok = hak_carve_take_at(&heap->carve, at + span->n_slabs, n - span->n_slabs);
+	if (heap->carve.n_clean < clean)
+		hak_pages_begin(heap, &(struct hak_span){ .slab = at + span->n_slabs,
+							  .n_slabs = n - span->n_slabs,
+							  .zeroed = true });
 	if (ok) {
 		heap->stats.span_bytes += (n - span->n_slabs) << HAK_SLAB_SHIFT;
 		span->n_slabs = n;

@@ -22,6 +22,7 @@
 #include <pthread.h>
 
 #include "libclient/config.h"
+#include "libclient/pages.h"
 #include "libclient/session.h"
 #include "shared/carve.h"
 #include "shared/runs.h"
@@ -66,6 +67,7 @@ struct hak_heap {
 	uint32_t pending_superslabs;
 	bool swept;   /* hak_heap_sweep() was done */
 	bool stalled; /* a wait was in vain and nothing was answered since: do not wait again */
+	struct hak_pages pages;
 	struct hak_heap_stats stats;
 };
 

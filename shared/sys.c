@@ -193,6 +193,25 @@ int hak_sys_advise(void *at, uint64_t size, int advice)
 	return (int)SYS(madvise(at, size, advice));
 }
 
+int hak_sys_resident(const void *at, uint64_t size, uint32_t *ret_pages)
+{
+	unsigned char page[512];
+	int saved = errno, r = 0;
+	uint32_t n = 0;
+
+	if (size > sizeof(page) * 4096)
+		return -EINVAL;
+	if (mincore((void *)(uintptr_t)at, size, page) < 0)
+		r = -errno;
+	errno = saved;
+	if (r < 0)
+		return r;
+	for (uint64_t i = 0; i < size / (uint64_t)sysconf(_SC_PAGESIZE); i++)
+		n += page[i] & 1;
+	*ret_pages = n;
+	return 0;
+}
+
 void hak_sys_name(void *at, uint64_t size, const char *name)
 {
 	(void)SYS(prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, at, size, name));

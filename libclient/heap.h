@@ -81,6 +81,11 @@ void *hak_heap_alloc(size_t size, size_t align, bool *ret_zeroed);
 void hak_heap_free(struct hak_slab *span);
 /* Makes a span `size` bytes long where it is. False: it can't grow there. */
 bool hak_heap_resize(struct hak_slab *span, size_t size);
+/* Moves a span of 2 MiB or more that grows to where it can go on growing (move.c): its new place,
+ * contents included, or NULL: it is where it was, and has to be copied. */
+void *hak_heap_move(struct hak_slab *span, size_t size);
+/* A span of 2 MiB or more with room to grow; NULL: hak_heap_alloc() may still have one. */
+void *hak_heap_alloc_roomy(size_t size);
 
 /* Gives what is wholly free back; bytes. */
 size_t hak_heap_trim(void);

@@ -163,14 +163,24 @@ int hak_sys_map_private_at(void *at, int fd, uint64_t off, uint64_t size)
 		   fd, off);
 }
 
-int hak_sys_move_over(void *from, void *at, uint64_t size)
+static int move_to(void *from, void *at, uint64_t size, int flags)
 {
 	int saved = errno;
-	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | flags, at);
 	int r = p == MAP_FAILED ? -errno : 0;
 
 	errno = saved;
 	return r;
+}
+
+int hak_sys_move_over(void *from, void *at, uint64_t size)
+{
+	return move_to(from, at, size, 0);
+}
+
+int hak_sys_move_pages(void *from, void *at, uint64_t size)
+{
+	return move_to(from, at, size, MREMAP_DONTUNMAP);
 }
 
 int hak_sys_map_readonly(void **ret_base, int fd, uint64_t size)

@@ -56,6 +56,8 @@ int hak_sys_map_shared(void **ret_base, void *at, int fd, uint64_t off, uint64_t
 int hak_sys_map_private_at(void *at, int fd, uint64_t off, uint64_t size);
 /* Moves the pages at `from` over [at, at + size) in one step. */
 int hak_sys_move_over(void *from, void *at, uint64_t size);
+/* The same, and leaves fresh zeroed private memory at `from`; both are private and anonymous. */
+int hak_sys_move_pages(void *from, void *at, uint64_t size);
 int hak_sys_map_readonly(void **ret_base, int fd, uint64_t size);
 int hak_sys_unmap(void *at, uint64_t size);
 int hak_sys_protect_rw(void *at, uint64_t size);

@@ -248,6 +248,16 @@ void hak_heap_free(struct hak_slab *span)
 	pthread_mutex_unlock(&heap->lock);
 }
 
+/* To copy less than a superslab is cheaper than to begin one: others' memory may do. */
+static bool may_grow(const struct hak_heap *heap, const struct hak_slab *span, uint64_t n)
+{
+	uint64_t last = (uint64_t)(span - heap->slabs) + n - 1;
+
+	return span->n_slabs >= HAK_SLABS_PER_SUPERSLAB ||
+	       (last < HAK_WINDOW_SIZE >> HAK_SLAB_SHIFT &&
+		heap->carve.supers[last / HAK_SLABS_PER_SUPERSLAB].list != HAK_CARVE_CLEAN);
+}
+
 bool hak_heap_resize(struct hak_slab *span, size_t size)
 {
 	struct hak_heap *heap = &hak_heap;
@@ -260,7 +270,8 @@ bool hak_heap_resize(struct hak_slab *span, size_t size)
 	if (n < span->n_slabs)
 		hak_carve_give(&heap->carve, at + n, span->n_slabs - n);
 	else if (n > span->n_slabs)
-		ok = hak_carve_take_at(&heap->carve, at + span->n_slabs, n - span->n_slabs);
+		ok = may_grow(heap, span, n) &&
+		     hak_carve_take_at(&heap->carve, at + span->n_slabs, n - span->n_slabs);
 	if (heap->carve.n_clean < clean)
 		hak_pages_begin(heap, &(struct hak_span){ .slab = at + span->n_slabs,
 							  .n_slabs = n - span->n_slabs,

@@ -14,7 +14,15 @@
 #define SUPERS_SIZE (HAK_WINDOW_SUPERSLABS * sizeof(struct hak_super))
 #define EMPTY_SIZE  (HAK_WINDOW_SUPERSLABS / 8)
 #define LOCAL_SIZE  (HAK_LOCAL_SUPERSLABS / 8)
-#define TABLES_SIZE hak_align_up(SUPERS_SIZE + EMPTY_SIZE + LOCAL_SIZE, 4096)
+#define TABLES_SIZE hak_align_up(SUPERS_OFF + SUPERS_SIZE + EMPTY_SIZE + LOCAL_SIZE, 4096)
+
+/* Large blocks start on page boundaries, and programs touch one page after the other: all in one
+ * set of the processor's first cache. What is looked up for them when they are freed must not lie
+ * in that set, as it would where superslab, slab and page map byte number 0 begin a page. */
+#define SUPERS_OFF      1024
+#define SLABS_OFF       2048
+#define PAGEMAP_OFF     3072
+#define PAGEMAP_RESERVE (HAK_PAGEMAP_SIZE + 4096)
 
 /* Slab descriptors become writable in steps, so that strict overcommit is charged for few. */
 #define COVER_SUPERS 512u
@@ -33,7 +41,8 @@ bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count)
 
 		if (covered[c / 64] & bit)
 			continue;
-		if (hak_sys_protect_rw(hak_at(heap->slabs, c * COVER_SIZE), COVER_SIZE) < 0)
+		if (hak_sys_protect_rw(hak_at(heap->slabs, c * COVER_SIZE - SLABS_OFF),
+				       COVER_SIZE + 4096) < 0)
 			return false;
 		covered[c / 64] |= bit;
 	}
@@ -155,31 +164,32 @@ static int reserve(struct hak_heap *heap, uint8_t **ret_pagemap)
 
 	if (r < 0)
 		return r;
-	r = hak_sys_reserve(&tables, NULL, TABLES_SIZE + SLABS_SIZE, 0);
+	r = hak_sys_reserve(&tables, NULL, TABLES_SIZE + SLABS_SIZE + 4096, 0);
 	if (r < 0)
 		goto unmap_window;
-	r = hak_sys_map_zero(&pagemap, HAK_PAGEMAP_SIZE);
+	r = hak_sys_map_zero(&pagemap, PAGEMAP_RESERVE);
 	if (r < 0)
 		goto unmap_tables;
 	/* Only the window's part of the page map is ever written. */
-	r = hak_sys_protect_rw(hak_at(pagemap, (uintptr_t)window >> HAK_SLAB_SHIFT), part);
+	r = hak_sys_protect_rw(hak_at(pagemap, (uintptr_t)window >> HAK_SLAB_SHIFT), part + 4096);
 	if (!r)
 		r = hak_sys_protect_rw(tables, TABLES_SIZE);
 	if (r < 0)
 		goto unmap_pagemap;
 	heap->base = window;
-	heap->slabs = hak_at(tables, TABLES_SIZE);
+	heap->slabs = hak_at(tables, TABLES_SIZE + SLABS_OFF);
+	tables = hak_at(tables, SUPERS_OFF);
 	hak_carve_init(&heap->carve, tables, hak_at(tables, SUPERS_SIZE), HAK_WINDOW_SUPERSLABS,
 		       HAK_LOCAL_FIRST);
 	hak_runs_init(&heap->local, hak_at(tables, SUPERS_SIZE + EMPTY_SIZE), HAK_LOCAL_SUPERSLABS,
 		      1);
-	*ret_pagemap = pagemap;
+	*ret_pagemap = hak_at(pagemap, PAGEMAP_OFF);
 	return 0;
 
 unmap_pagemap:
-	(void)hak_sys_unmap(pagemap, HAK_PAGEMAP_SIZE);
+	(void)hak_sys_unmap(pagemap, PAGEMAP_RESERVE);
 unmap_tables:
-	(void)hak_sys_unmap(tables, TABLES_SIZE + SLABS_SIZE);
+	(void)hak_sys_unmap(tables, TABLES_SIZE + SLABS_SIZE + 4096);
 unmap_window:
 	(void)hak_sys_unmap(window, HAK_WINDOW_SIZE);
 	return r;

@@ -136,7 +136,7 @@ static inline bool own_put(struct hak_slab *span, struct hak_slab **ret_out)
 	return true;
 }
 
-void *hak_spans_alloc(size_t size, size_t align, bool *ret_zeroed)
+static __attribute__((noinline)) void *alloc_other(size_t size, size_t align, bool *ret_zeroed)
 {
 	uint64_t n_slabs = (size + HAK_SLAB_SIZE - 1) >> HAK_SLAB_SHIFT;
 	struct hak_slab *span;
@@ -155,6 +155,26 @@ void *hak_spans_alloc(size_t size, size_t align, bool *ret_zeroed)
 	if (ret_zeroed)
 		*ret_zeroed = false;
 	return hak_slab_start(span);
+}
+
+void *hak_spans_alloc(size_t size, size_t align, bool *ret_zeroed)
+{
+	struct hak_thread *t = &hak_thread;
+	struct hak_slab *span;
+
+	/* Mostly it is the one that the thread has freed last. */
+	if (HAK_LIKELY(t->n_spans && align <= HAK_SLAB_SIZE)) {
+		span = t->span[t->n_spans - 1];
+		if (span->n_slabs == (size + HAK_SLAB_SIZE - 1) >> HAK_SLAB_SHIFT) {
+			t->n_spans--;
+			t->span_slabs -= (uint32_t)span->n_slabs;
+			span->kind = HAK_SLAB_SPAN;
+			if (ret_zeroed)
+				*ret_zeroed = false;
+			return hak_slab_start(span);
+		}
+	}
+	return alloc_other(size, align, ret_zeroed);
 }
 
 /* True if the cache has the span now. Others it had no room for any more go to *ret_out. */

@@ -139,6 +139,67 @@ uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too)
 	return freed;
 }
 
+/* Free slabs between those in use, of anonymous memory only: what a file lies behind would come back
+ * with the file's bytes. A 2 MiB page falls apart by it and is worth that if most of it is free. */
+static uint64_t release_part(struct hak_heap *heap, uint32_t index)
+{
+	const struct hak_super *s = &heap->carve.supers[index];
+	bool whole = s->flags & HAK_SUPER_WHOLE;
+	uint32_t left = whole ? s->free : s->free & s->dirty, mask;
+	uint64_t freed = 0;
+
+	if (whole && __builtin_popcount(left) <= HAK_SLABS_PER_SUPERSLAB / 2)
+		return 0;
+	for (; left; left &= ~mask) {
+		uint32_t at = (uint32_t)__builtin_ctz(left);
+		uint32_t n = (uint32_t)__builtin_ctz(~(left >> at)); /* not all are free */
+		char *p = hak_heap_at(heap, index);
+
+		mask = ((1u << n) - 1) << at;
+		if (hak_sys_advise(p + at * HAK_SLAB_SIZE, n * HAK_SLAB_SIZE, MADV_DONTNEED) < 0)
+			continue;
+		hak_carve_cleaned_part(&heap->carve, index, mask);
+		freed += n * HAK_SLAB_SIZE;
+		if (whole) {
+			hak_heap_flip(heap, index, HAK_SUPER_WHOLE);
+			whole = false;
+		}
+	}
+	return freed;
+}
+
+uint64_t hak_heap_release_parts(struct hak_heap *heap)
+{
+	const struct hak_carve_zone *zone = &heap->carve.zone[1];
+	uint64_t freed = 0;
+
+	for (uint32_t i = zone->first; i < zone->high; i++) {
+		const struct hak_super *s = &heap->carve.supers[i];
+
+		if ((s->flags & HAK_SUPER_ADDED) && s->free && s->free != UINT32_MAX)
+			freed += release_part(heap, i);
+	}
+	return freed;
+}
+
+/* What lay empty and written to for an interval was not needed in it: half of it goes. */
+static void decay(struct hak_heap *heap)
+{
+	uint32_t idle = heap->carve.n_empty - heap->carve.n_clean;
+	uint64_t now;
+
+	if (!idle)
+		return;
+	now = hak_sys_now_ns();
+	if (now - heap->idle_since < HAK_DECAY_NS)
+		return;
+	if (heap->idle_least > idle)
+		heap->idle_least = idle;
+	(void)hak_heap_release(heap, idle - (heap->idle_least + 1) / 2, false);
+	heap->idle_least = heap->carve.n_empty - heap->carve.n_clean;
+	heap->idle_since = now;
+}
+
 void hak_heap_shed(struct hak_heap *heap)
 {
 	uint32_t used = heap->carve.n_added - heap->carve.n_empty, cached, keep;
@@ -151,4 +212,5 @@ void hak_heap_shed(struct hak_heap *heap)
 	/* Half as much again before anything goes, so that a boundary case does not flap. */
 	if (heap->carve.n_empty - heap->carve.n_clean > keep + keep / 2)
 		(void)hak_heap_release(heap, keep, false);
+	decay(heap);
 }

@@ -112,12 +112,22 @@ static bool lock_and_take(struct hak_heap *heap, uint64_t n_slabs, uint64_t alig
 	return take_or_grow(heap, n_slabs, align, ret_span);
 }
 
+/* The fewest empty superslabs with memory since the last decay (give.c); after each take. */
+static void note_idle(struct hak_heap *heap)
+{
+	uint32_t idle = heap->carve.n_empty - heap->carve.n_clean;
+
+	if (idle < heap->idle_least)
+		heap->idle_least = idle;
+}
+
 static bool source_take(uint32_t slabs, uint32_t *ret_slab)
 {
 	struct hak_span span;
 	bool ok;
 
 	ok = lock_and_take(&hak_heap, slabs, 1, &span);
+	note_idle(&hak_heap);
 	pthread_mutex_unlock(&hak_heap.lock);
 	if (ok)
 		*ret_slab = (uint32_t)span.slab;
@@ -236,6 +246,7 @@ void *hak_heap_alloc(size_t size, size_t align, bool *ret_zeroed)
 			(struct hak_slab){ .kind = HAK_SLAB_SPAN, .n_slabs = span.n_slabs };
 		heap->stats.spans++;
 		heap->stats.span_bytes += span.n_slabs << HAK_SLAB_SHIFT;
+		note_idle(heap);
 	}
 	pthread_mutex_unlock(&heap->lock);
 	if (!ok)
@@ -289,6 +300,7 @@ bool hak_heap_resize(struct hak_slab *span, size_t size)
 	if (ok) {
 		heap->stats.span_bytes += (n - span->n_slabs) << HAK_SLAB_SHIFT;
 		span->n_slabs = n;
+		note_idle(heap);
 		hak_heap_shed(heap);
 	}
 	pthread_mutex_unlock(&heap->lock);
@@ -303,6 +315,7 @@ size_t hak_heap_trim(void)
 	(void)hak_session_alive(&hak_heap.session);
 	(void)hak_heap_reap(&hak_heap, NULL);
 	bytes = hak_heap_release(&hak_heap, 0, true);
+	bytes += hak_heap_release_parts(&hak_heap);
 	pthread_mutex_unlock(&hak_heap.lock);
 	return bytes;
 }

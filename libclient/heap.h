@@ -39,6 +39,9 @@
 #define HAK_SUPER_COPY   (HAK_SUPER_HOST << 1)
 #define HAK_SUPER_FROZEN (HAK_SUPER_HOST << 2)
 
+/* Empty memory goes back by halves after so long without need for it; so do cached spans. */
+#define HAK_DECAY_NS UINT64_C(1000000000)
+
 struct hak_heap_stats {
 	uint64_t leases;     /* superslabs granted by the daemon */
 	uint64_t returns;    /* superslabs given back to it */
@@ -68,6 +71,8 @@ struct hak_heap {
 	bool swept;   /* hak_heap_sweep() was done */
 	bool stalled; /* a wait was in vain and nothing was answered since: do not wait again */
 	struct hak_pages pages;
+	uint64_t idle_since; /* the current interval began */
+	uint32_t idle_least; /* fewest empty superslabs with memory in it */
 	struct hak_heap_stats stats;
 };
 
@@ -96,6 +101,8 @@ void hak_heap_sweep(struct hak_heap *heap);
 /* Under the lock: gives back empty superslabs beyond what is worth keeping (give.c). */
 void hak_heap_shed(struct hak_heap *heap);
 uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too);
+/* Under the lock: gives back free slabs of superslabs in use. */
+uint64_t hak_heap_release_parts(struct hak_heap *heap);
 /* Under the lock: takes in what the daemon has answered (grow.c). The largest grant, in superslabs;
  * ret_refused is set to the last refusal, a negative errno, if there was one. */
 uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused);

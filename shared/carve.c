@@ -159,6 +159,13 @@ void hak_carve_cleaned(struct hak_carve *carve, uint32_t index)
 	settle(carve, index);
 }
 
+void hak_carve_cleaned_part(struct hak_carve *carve, uint32_t index, uint32_t mask)
+{
+	hak_assert(!(mask & ~carve->supers[index].free));
+	carve->supers[index].dirty &= ~mask;
+	settle(carve, index);
+}
+
 /* Marks slabs of one superslab taken; true if all of them were clean. */
 static bool mark_taken(struct hak_carve *carve, uint32_t index, uint32_t mask)
 {

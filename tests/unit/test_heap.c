@@ -301,7 +301,7 @@ static void trim_gives_memory_back(void **state)
 		hak_free(small[i]);
 	freed = hak_trim();
 	assert_true(freed >= 16 * MIB);
-	assert_int_equal(freed % HAK_SUPERSLAB_SIZE, 0);
+	assert_int_equal(freed % HAK_SLAB_SIZE, 0);
 	assert_int_equal(resident(p, 16 * MIB), 0);
 	assert_int_equal(info_now().kept_bytes, 0);
 	assert_int_equal(hak_trim(), 0);

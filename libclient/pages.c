@@ -35,11 +35,12 @@ static bool wants_whole(struct hak_heap *heap, uint32_t index)
 		return true;
 	if (begun > PAGES_PLAIN) {
 		if (!pages->judged)
-			pages->dense = is_dense(heap, pages->probe);
+			pages->dense = is_dense(heap, pages->before);
 		pages->judged = true;
 		if (pages->dense && (begun <= 2 * PAGES_PLAIN || !hak_is_pow2(begun)))
 			return true;
 	}
+	pages->before = pages->probe;
 	pages->probe = index;
 	pages->judged = false;
 	return false;

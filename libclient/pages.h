@@ -7,9 +7,10 @@
  * with the last ones:
  *
  *   - The first PAGES_PLAIN superslabs begin in small pages: a small heap is as large as its blocks.
- *   - After that the superslab that began in small pages last, the probe, is looked at: if of the
- *     slabs given out nearly all pages are in memory, or none yet, superslabs begin WHOLE until
- *     their number has doubled; that one is the next probe. If not, the next one is the probe.
+ *   - After that, of those that began in small pages, the last but one is looked at (the last is
+ *     not full yet): if of the slabs given out nearly all pages are in memory, or none yet,
+ *     superslabs begin WHOLE, until their number has doubled; that one is in small pages again, to
+ *     be looked at. If not, the next one is.
  *   - Superslabs that one large block covers are WHOLE at once.
  *
  * From PAGES_ENOUGH superslabs on all are WHOLE: probes would not matter any more, and mappings are
@@ -24,8 +25,8 @@
 #define PAGES_ENOUGH 1024u
 
 struct hak_pages {
-	uint32_t probe; /* 0: none; no anonymous superslab has that number */
-	bool judged;    /* the probe was looked at, and: */
+	uint32_t probe, before; /* 0: none; no anonymous superslab has that number */
+	bool judged;            /* the probe was looked at, and: */
 	bool dense;
 };
 

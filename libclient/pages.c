@@ -37,7 +37,7 @@ static bool wants_whole(struct hak_heap *heap, uint32_t index)
 		if (!pages->judged)
 			pages->dense = is_dense(heap, pages->before);
 		pages->judged = true;
-		if (pages->dense && (begun <= 2 * PAGES_PLAIN || !hak_is_pow2(begun)))
+		if (pages->dense && (begun <= 8 || !hak_is_pow2(begun)))
 			return true;
 	}
 	pages->before = pages->probe;

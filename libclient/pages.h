@@ -21,7 +21,7 @@
 
 #include "shared/carve.h"
 
-#define PAGES_PLAIN  4u
+#define PAGES_PLAIN  3u
 #define PAGES_ENOUGH 1024u
 
 struct hak_pages {

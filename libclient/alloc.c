@@ -62,6 +62,10 @@ static void *block_alloc(uint32_t class)
 		reclaim();
 		p = hak_thread_alloc(class);
 	}
+	if (HAK_UNLIKELY(__atomic_load_n(&hak_heap.depots_full, __ATOMIC_RELAXED))) {
+		__atomic_store_n(&hak_heap.depots_full, false, __ATOMIC_RELAXED);
+		hak_depot_trim();
+	}
 	return p ? p : no_memory();
 }
 

@@ -8,6 +8,7 @@
 #include "libclient/spans.h"
 #include "shared/check.h"
 #include "tiny/central.h"
+#include "tiny/depot.h"
 #include "tiny/tiny.h"
 
 #define SLABS_SIZE  (HAK_WINDOW_SIZE / HAK_SLAB_SIZE * sizeof(struct hak_slab))
@@ -49,12 +50,24 @@ bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count)
 	return true;
 }
 
+/* Kept spans that are more than this part of the heap are used up before untouched slabs are; kept
+ * magazines, when a superslab had to be begun. */
+#define CACHED_SHARE 8u
+
+static uint64_t in_use(const struct hak_heap *heap)
+{
+	return (uint64_t)heap->carve.n_added * HAK_SLABS_PER_SUPERSLAB - heap->carve.free_slabs;
+}
+
 /* Under the lock. */
 static bool take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align, struct hak_span *ret_span)
 {
 	if (!hak_carve_take(&heap->carve, n_slabs, align, ret_span))
 		return false;
 	hak_pages_begin(heap, ret_span);
+	/* The size class's lock is held: whoever came for memory sees to it. */
+	if (hak_depot_bytes() * CACHED_SHARE > in_use(heap) << HAK_SLAB_SHIFT)
+		__atomic_store_n(&heap->depots_full, true, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -86,20 +99,16 @@ static bool take_begun(struct hak_heap *heap, uint64_t n_slabs, uint64_t align, 
 	return true;
 }
 
-/* Kept spans that are more than this part of the heap are used up before untouched slabs are. */
-#define CACHED_SHARE 8u
-
 /* Memory that was used before comes first, and that is also what lies in the span cache: keeping it
  * for its size must not make the process larger. With the lock held on return. */
 static bool lock_and_take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align,
 			  struct hak_span *ret_span)
 {
-	uint64_t cached, in_use;
+	uint64_t cached;
 
 	pthread_mutex_lock(&heap->lock);
 	(void)hak_spans_cached(true, &cached);
-	in_use = (uint64_t)heap->carve.n_added * HAK_SLABS_PER_SUPERSLAB - heap->carve.free_slabs;
-	if (take_begun(heap, n_slabs, align, cached * CACHED_SHARE > in_use, ret_span))
+	if (take_begun(heap, n_slabs, align, cached * CACHED_SHARE > in_use(heap), ret_span))
 		return true;
 	if (cached) {
 		pthread_mutex_unlock(&heap->lock);

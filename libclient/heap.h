@@ -68,8 +68,9 @@ struct hak_heap {
 	uint32_t ahead;   /* superslabs to have ready or on their way; follows the rate of use */
 	uint32_t pending; /* leases asked for and not yet answered */
 	uint32_t pending_superslabs;
-	bool swept;   /* hak_heap_sweep() was done */
-	bool stalled; /* a wait was in vain and nothing was answered since: do not wait again */
+	bool depots_full; /* a superslab was begun while much lay in depots: trim them */
+	bool swept;       /* hak_heap_sweep() was done */
+	bool stalled;     /* a wait was in vain and nothing was answered since: do not wait again */
 	struct hak_pages pages;
 	uint64_t idle_since; /* the current interval began */
 	uint32_t idle_least; /* fewest empty superslabs with memory in it */

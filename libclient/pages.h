@@ -2,11 +2,12 @@
 /*
  * pages.h - in which pages anonymous superslabs begin: 4 KiB, or 2 MiB (WHOLE).
  *
- * A 2 MiB page is one fault in place of 512 and 2 MiB of memory for the first byte. It pays where
- * all of it gets used, and what a program does with its next blocks is best told from what it did
- * with the last ones:
+ * A 2 MiB page is one fault in place of 512, and 2 MiB of memory for the first byte. It pays where
+ * all of it gets used. What a program does with its next blocks is best told from what it did with
+ * the last ones:
  *
- *   - The first PAGES_PLAIN superslabs begin in small pages: a small heap is as large as its blocks.
+ *   - The first PAGES_PLAIN superslabs begin in small pages: a small heap is as large as its
+ *     blocks.
  *   - After that, of those that began in small pages, the last but one is looked at (the last is
  *     not full yet): if of the slabs given out nearly all pages are in memory, or none yet,
  *     superslabs begin WHOLE, until their number has doubled; that one is in small pages again, to

@@ -180,7 +180,7 @@ static bool mark_taken(struct hak_carve *carve, uint32_t index, uint32_t mask)
 	return clean;
 }
 
-/* Superslabs that a search for used slabs looks at: it runs for each slab that a size class takes. */
+/* Superslabs that a search for used slabs looks at: each slab of a size class begins with one. */
 #define USED_TRIES 64u
 
 /* Slabs of it that cost no memory. */
@@ -292,8 +292,8 @@ static uint64_t cost_of(const struct hak_carve *carve, uint64_t slab, uint64_t n
 #define LONG_TRIES 32u
 #define NO_PLACE   UINT64_MAX
 
-/* The best place for n > PER slabs in a zone: it starts the fewest clean superslabs, `most` at most,
- * then opens the fewest empty ones, then lies lowest. NO_PLACE: there is none. */
+/* The best place for n > PER slabs in a zone: it starts the fewest clean superslabs,
+ * `most` at most, then opens the fewest empty ones, then lies lowest. NO_PLACE: there is none. */
 static uint64_t find_long(const struct hak_carve *carve, const struct hak_carve_zone *zone,
 			  uint64_t n, uint64_t most)
 {

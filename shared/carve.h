@@ -94,8 +94,8 @@ bool hak_carve_take(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
 		    struct hak_span *ret_span);
 uint64_t hak_carve_wants(uint64_t n_slabs, uint64_t align);
 
-/* The same, but only what is there already: slabs given out before, or in a superslab in use that is
- * WHOLE. It looks at a bounded number of superslabs and may miss some. */
+/* The same, but only what is there already: slabs given out before, or in a superslab in use that
+ * is WHOLE. It looks at a bounded number of superslabs and may miss some. */
 bool hak_carve_take_used(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
 			 struct hak_span *ret_span);
 /* The same, without starting a superslab whose memory was never written. */

@@ -139,8 +139,8 @@ uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too)
 	return freed;
 }
 
-/* Free slabs between those in use, of anonymous memory only: what a file lies behind would come
- * back with the file's bytes. A 2 MiB page falls apart by it and is worth that if most of it is free. */
+/* Free slabs between those in use, of anonymous memory only: a file's bytes would come back. A
+ * 2 MiB page falls apart by it, and is worth that if most of it is free. */
 static uint64_t release_part(struct hak_heap *heap, uint32_t index)
 {
 	const struct hak_super *s = &heap->carve.supers[index];
@@ -191,7 +191,7 @@ static void decay(struct hak_heap *heap)
 	if (!idle)
 		return;
 	now = hak_sys_now_ns();
-	if (now - heap->idle_since < HAK_DECAY_NS)
+	if (now < heap->idle_since + HAK_DECAY_NS)
 		return;
 	if (heap->idle_least > idle)
 		heap->idle_least = idle;

@@ -63,6 +63,15 @@ static uint32_t move_pages(struct hak_heap *heap, uint32_t from, uint32_t to, ui
 	return moved;
 }
 
+/* The pages did not move: their owner may copy without our lock. */
+static void give_place_back(struct hak_heap *heap, const struct hak_span *place)
+{
+	hak_carve_give(&heap->carve, place->slab, place->n_slabs);
+	for (uint64_t at = place->slab; place->zeroed && at < place->slab + place->n_slabs;
+	     at += PER)
+		hak_carve_cleaned(&heap->carve, (uint32_t)(at / PER));
+}
+
 /* The old place is given back. */
 static void leave(struct hak_heap *heap, struct hak_slab *span, uint32_t moved)
 {
@@ -81,8 +90,8 @@ void *hak_heap_move(struct hak_slab *span, size_t size)
 	uint64_t n = (size + HAK_SLAB_SIZE - 1) >> HAK_SLAB_SHIFT, old = span->n_slabs, done;
 	uint64_t at = (uint64_t)(span - heap->slabs);
 	char *from = hak_slab_start(span), *to = NULL;
-	struct hak_span place;
-	uint32_t count, moved;
+	struct hak_span place = { 0 };
+	uint32_t count, moved = 0;
 
 	if (old < PER || n < old || at % PER || at / PER < HAK_LOCAL_FIRST ||
 	    n > HAK_WINDOW_SIZE / HAK_SLAB_SIZE / 2)
@@ -92,6 +101,12 @@ void *hak_heap_move(struct hak_slab *span, size_t size)
 		to = heap->base + (place.slab << HAK_SLAB_SHIFT);
 		count = movable(heap, at, old);
 		moved = move_pages(heap, (uint32_t)(at / PER), (uint32_t)(place.slab / PER), count);
+		if (!moved) {
+			give_place_back(heap, &place);
+			to = NULL;
+		}
+	}
+	if (to) {
 		done = (uint64_t)moved * PER;
 		if (done < n)
 			hak_pages_begin(heap, &(struct hak_span){ place.slab + done, n - done,

@@ -209,15 +209,13 @@ static bool time_to_age(void)
 	if (__atomic_add_fetch(&cache.frees, 1, __ATOMIC_RELAXED) % AGE_EACH)
 		return false;
 	now = hak_sys_now_ns();
-	if (now - __atomic_load_n(&cache.aged, __ATOMIC_RELAXED) < HAK_DECAY_NS || !try_lock())
+	if (now < __atomic_load_n(&cache.aged, __ATOMIC_RELAXED) + HAK_DECAY_NS || !try_lock())
 		return false;
 	__atomic_store_n(&cache.aged, now, __ATOMIC_RELAXED);
 	return true;
 }
 
-/* Of what lay in a bin all the time, half goes to the heap, where it may go on to the kernel. Under
- * the lock. */
-static void age(void)
+void hak_spans_age(void)
 {
 	for (uint32_t i = 0; i < BINS; i++) {
 		struct bin *bin = &cache.bin[i];
@@ -242,7 +240,7 @@ static void to_cache_or_heap(struct hak_slab *span)
 	if (!cached)
 		hak_heap_free(span);
 	if (HAK_UNLIKELY(time_to_age())) {
-		age();
+		hak_spans_age();
 		unlock();
 	}
 }

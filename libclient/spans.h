@@ -28,6 +28,10 @@ void hak_spans_flush(void);
 /* Gives the cached spans to the heap. */
 void hak_spans_trim(void);
 
+/* Under the cache's lock: of what has lain there since the last time, half goes to the heap, where
+ * it may go on to the kernel. The cache does it itself, after a second and some frees. */
+void hak_spans_age(void);
+
 /* How many lie in the cache now, and their slabs; with the calling thread's or without. No lock: as
  * good as a count can be. */
 uint64_t hak_spans_cached(bool with_own, uint64_t *ret_slabs);

@@ -185,7 +185,7 @@ uint64_t hak_heap_release_parts(struct hak_heap *heap)
 /* What lay empty and written to for an interval was not needed in it: half of it goes. */
 static void decay(struct hak_heap *heap)
 {
-	uint32_t idle = heap->carve.n_empty - heap->carve.n_clean;
+	uint32_t idle = heap->carve.n_empty - heap->carve.n_clean, least;
 	uint64_t now;
 
 	if (!idle)
@@ -195,9 +195,20 @@ static void decay(struct hak_heap *heap)
 		return;
 	if (heap->idle_least > idle)
 		heap->idle_least = idle;
-	(void)hak_heap_release(heap, idle - (heap->idle_least + 1) / 2, false);
+	least = (heap->idle_least + 1) / 2;
+	(void)hak_heap_release(heap, idle - least, false);
+	heap->regret -= least < heap->regret ? least : heap->regret;
+	heap->shed = 0;
 	heap->idle_least = heap->carve.n_empty - heap->carve.n_clean;
 	heap->idle_since = now;
+}
+
+void hak_heap_regret(struct hak_heap *heap, uint32_t begun)
+{
+	if (begun > heap->shed)
+		begun = heap->shed;
+	heap->shed -= begun;
+	heap->regret += begun;
 }
 
 void hak_heap_shed(struct hak_heap *heap)
@@ -208,9 +219,11 @@ void hak_heap_shed(struct hak_heap *heap)
 	/* What the span cache holds is kept, too: at most KEEP_LEAST superslabs' worth. */
 	(void)hak_spans_cached(false, &slabs);
 	cached = (uint32_t)(slabs / HAK_SLABS_PER_SUPERSLAB);
-	keep = KEEP_LEAST - cached + (used > cached ? used - cached : 0) / KEEP_SHARE;
+	keep = KEEP_LEAST - cached + (used > cached ? used - cached : 0) / KEEP_SHARE +
+	       heap->regret;
 	/* Half as much again before anything goes, so that a boundary case does not flap. */
 	if (heap->carve.n_empty - heap->carve.n_clean > keep + keep / 2)
-		(void)hak_heap_release(heap, keep, false);
+		heap->shed +=
+			(uint32_t)(hak_heap_release(heap, keep, false) >> HAK_SUPERSLAB_SHIFT);
 	decay(heap);
 }

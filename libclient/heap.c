@@ -62,8 +62,11 @@ static uint64_t in_use(const struct hak_heap *heap)
 /* Under the lock. */
 static bool take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align, struct hak_span *ret_span)
 {
+	uint32_t clean = heap->carve.n_clean;
+
 	if (!hak_carve_take(&heap->carve, n_slabs, align, ret_span))
 		return false;
+	hak_heap_regret(heap, clean - heap->carve.n_clean);
 	hak_pages_begin(heap, ret_span);
 	/* The size class's lock is held: whoever came for memory sees to it. */
 	if (hak_depot_bytes() * CACHED_SHARE > in_use(heap) << HAK_SLAB_SHIFT)

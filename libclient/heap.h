@@ -74,6 +74,8 @@ struct hak_heap {
 	struct hak_pages pages;
 	uint64_t idle_since; /* the current interval began */
 	uint32_t idle_least; /* fewest empty superslabs with memory in it */
+	uint32_t shed;       /* given back in it */
+	uint32_t regret; /* of what was shed, needed again in the same interval: kept next time */
 	struct hak_heap_stats stats;
 };
 
@@ -102,6 +104,8 @@ void hak_heap_sweep(struct hak_heap *heap);
 /* Under the lock: gives back empty superslabs beyond what is worth keeping (give.c). */
 void hak_heap_shed(struct hak_heap *heap);
 uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too);
+/* Under the lock: superslabs were begun that need not have been, if some were just shed. */
+void hak_heap_regret(struct hak_heap *heap, uint32_t begun);
 /* Under the lock: gives back free slabs of superslabs in use. */
 uint64_t hak_heap_release_parts(struct hak_heap *heap);
 /* Under the lock: takes in what the daemon has answered (grow.c). The largest grant, in superslabs;

@@ -87,6 +87,37 @@ static void idle_memory_goes_back_by_halves(void **state)
 	assert_int_equal(idle(), 2);
 }
 
+/* A block larger than all that is kept by itself, again and again. */
+static void what_is_needed_again_at_once_is_kept(void **state)
+{
+	uint32_t clean = 0;
+
+	(void)state;
+	hak_heap.regret = 0;
+	for (int i = 0; i < 4; i++) {
+		char *p;
+
+		hak_heap.idle_since = hak_sys_now_ns() + HAK_DECAY_NS; /* all in one interval */
+		p = hak_malloc(200 * MIB);
+		assert_non_null(p);
+		for (size_t at = 0; at < 200 * MIB; at += 2 * MIB)
+			p[at] = 1;
+		if (i == 3)
+			assert_int_equal(hak_heap.carve.n_clean, clean);
+		hak_free(p);
+		assert_true(i ? idle() >= 100 : idle() <= 24);
+		clean = hak_heap.carve.n_clean;
+	}
+	/* And no longer than that. */
+	assert_in_range(hak_heap.regret, 70, 100);
+	for (int i = 0; i < 12; i++) {
+		hak_heap.idle_since = 0;
+		take_and_give();
+	}
+	assert_int_equal(hak_heap.regret, 0);
+	assert_true(idle() <= 1);
+}
+
 static void cached_spans_go_back_by_halves(void **state)
 {
 	uint64_t slabs;
@@ -158,6 +189,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(idle_memory_goes_back_by_halves),
+		TEST(what_is_needed_again_at_once_is_kept),
 		TEST(cached_spans_go_back_by_halves),
 		TEST(trim_gives_back_parts_of_superslabs),
 		TEST(trim_breaks_up_pages_that_are_mostly_free),

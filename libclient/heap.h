@@ -95,7 +95,7 @@ void *hak_heap_move(struct hak_slab *span, size_t size);
 /* A span of 2 MiB or more with room to grow; NULL: hak_heap_alloc() may still have one. */
 void *hak_heap_alloc_roomy(size_t size);
 
-/* Gives what is wholly free back; bytes. */
+/* Gives what is free back, also between blocks in use; bytes. */
 size_t hak_heap_trim(void);
 
 /* Under the lock, once the session is LOST: what the daemon would have taken back goes to the

@@ -10,7 +10,9 @@
  *
  * BOUND  THREAD_SLABS in a thread, on top of everything like its magazines. CACHE_SLABS in the
  * process's; these count towards the empty memory that the heap keeps and come on top of nothing
- * (give.c). malloc_trim(), and any allocation that would fail, empty both.
+ * (give.c). Beyond an eighth of the heap they are used up before untouched memory is (heap.c); what
+ * lies unused for a second goes by halves. malloc_trim(), and any allocation that would fail, empty
+ * both.
  *
  * LOCK  the cache's, before the heap's; malloc and free never wait for it. FORK: hak_spans_lock()
  * before, hak_spans_unlock() after, in parent and child.

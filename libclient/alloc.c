@@ -62,6 +62,10 @@ static void *block_alloc(uint32_t class)
 		reclaim();
 		p = hak_thread_alloc(class);
 	}
+	if (HAK_UNLIKELY(__atomic_load_n(&hak_heap.depots_full, __ATOMIC_RELAXED))) {
+		__atomic_store_n(&hak_heap.depots_full, false, __ATOMIC_RELAXED);
+		hak_depot_trim();
+	}
 	return p ? p : no_memory();
 }
 
@@ -178,11 +182,15 @@ void *hak_aligned(size_t align, size_t size)
 	return block_alloc(class);
 }
 
-/* Bytes to allocate for a block that had to move: room to grow again without moving. */
 static void *move(void *p, size_t old, size_t size)
 {
-	void *q = hak_tiny_alloc(size);
+	void *q = NULL;
 
+	/* One that grows will grow on. */
+	if (HAK_UNLIKELY(size > old && size >= HAK_SUPERSLAB_SIZE))
+		q = hak_heap_alloc_roomy(size);
+	if (!q)
+		q = hak_tiny_alloc(size);
 	if (q) {
 		memcpy(q, p, old < size ? old : size);
 		hak_tiny_free(p);
@@ -194,6 +202,7 @@ static void *resize_span(void *p, size_t size)
 {
 	struct hak_slab *span = span_at(p, "realloc");
 	size_t old = span->n_slabs << HAK_SLAB_SHIFT;
+	void *q;
 
 	if (size > PTRDIFF_MAX)
 		return no_memory();
@@ -207,6 +216,9 @@ static void *resize_span(void *p, size_t size)
 			if (hak_heap_resize(span, size))
 				return p;
 		}
+		q = hak_heap_move(span, size);
+		if (q)
+			return q;
 	}
 	return move(p, old, size);
 }

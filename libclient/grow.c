@@ -26,7 +26,7 @@
 static bool add_local(struct hak_heap *heap, uint64_t superslabs)
 {
 	uint32_t count = superslabs > LOCAL_STEP ? (uint32_t)superslabs : LOCAL_STEP;
-	uint64_t size, plain;
+	uint64_t size;
 	uint32_t first;
 	void *at;
 
@@ -42,11 +42,6 @@ static bool add_local(struct hak_heap *heap, uint64_t superslabs)
 		hak_runs_give(&heap->local, first - HAK_LOCAL_FIRST, count);
 		return false;
 	}
-	/* The first superslab stays in pages of 4 KiB: making a huge one costs as much as 40 to
-	 * 1,500 of their faults, and most programs are over before, or content with less. */
-	plain = heap->stats.local ? 0 : HAK_SUPERSLAB_SIZE;
-	if (size > plain)
-		(void)hak_sys_advise((char *)at + plain, size - plain, MADV_HUGEPAGE);
 	hak_sys_name(at, size, "hakmem");
 	hak_carve_add(&heap->carve, first, count, 0, true);
 	heap->stats.local += count;
@@ -90,7 +85,7 @@ static int add_shared(struct hak_heap *heap, uint32_t first, uint32_t count)
 		(void)hak_sys_map_none_at(at, size);
 		return r;
 	}
-	hak_carve_add(&heap->carve, index, count, HAK_SUPER_SHARED, true);
+	hak_carve_add(&heap->carve, index, count, HAK_SUPER_SHARED | HAK_SUPER_WHOLE, true);
 	heap->stats.leases += count;
 	return 0;
 }

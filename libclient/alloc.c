@@ -110,6 +110,14 @@ static inline bool in_superslab(const void *p)
 	return hak_heap_has(&hak_heap, p);
 }
 
+/* True if the allocator below may have given it out: one that does not ask us for all it hands to
+ * the program (a sanitizer's) may do so before our own first block. */
+static HAK_COLD bool is_foreign(const void *p)
+{
+	(void)ready();
+	return hak_next_may_own(p);
+}
+
 void hak_free_cold(void *p)
 {
 	uint32_t class = hak_page_class(p);
@@ -120,7 +128,7 @@ void hak_free_cold(void *p)
 		return;
 	else if (in_superslab(p))
 		hak_spans_free(span_at(p, "free"));
-	else if (hak_next_may_own(p))
+	else if (is_foreign(p))
 		hak_next_free(p);
 	else
 		hak_die("free of %p, which is no block of this allocator", p);
@@ -136,7 +144,7 @@ size_t hak_usable(const void *p)
 		return 0;
 	if (in_superslab(p))
 		return span_at(p, "malloc_usable_size")->n_slabs << HAK_SLAB_SHIFT;
-	if (hak_next_may_own(p))
+	if (is_foreign(p))
 		return hak_next_usable_size((void *)(uintptr_t)p);
 	hak_die("malloc_usable_size of %p, which is no block of this allocator", p);
 }

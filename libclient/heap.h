@@ -24,7 +24,6 @@
 #include "libclient/config.h"
 #include "libclient/session.h"
 #include "shared/carve.h"
-#include "shared/runs.h"
 #include "tiny/slab.h"
 
 #define HAK_LOCAL_FIRST       (2 * HAK_REGION_SUPERSLABS)
@@ -37,6 +36,9 @@
 #define HAK_SUPER_SHARED HAK_SUPER_HOST
 #define HAK_SUPER_COPY   (HAK_SUPER_HOST << 1)
 #define HAK_SUPER_FROZEN (HAK_SUPER_HOST << 2)
+
+/* Slab descriptors become writable for so many superslabs at a time. */
+#define HAK_COVER_SUPERS 512u
 
 struct hak_heap_stats {
 	uint64_t leases;     /* superslabs granted by the daemon */
@@ -53,7 +55,7 @@ struct hak_heap {
 	pthread_mutex_t lock;
 	char *base;
 	struct hak_carve carve;
-	struct hak_runs local;
+	uint32_t local_end; /* anonymous superslabs that were added, from the first on */
 	struct hak_slab *slabs;
 	struct hak_session session;
 	bool want_daemon; /* the mode allows a session */
@@ -64,6 +66,13 @@ struct hak_heap {
 	uint32_t ahead;   /* superslabs to have ready or on their way; follows the rate of use */
 	uint32_t pending; /* leases asked for and not yet answered */
 	uint32_t pending_superslabs;
+	/* A bit for each step of slab descriptors that is writable. */
+	uint64_t covered[HAK_WINDOW_SUPERSLABS / HAK_COVER_SUPERS / 64];
+	struct {
+		char *at, *end; /* what is left of a page */
+		char *next;     /* the next page */
+		size_t pages;   /* and how many there are */
+	} meta;
 	bool swept;   /* hak_heap_sweep() was done */
 	bool stalled; /* a wait was in vain and nothing was answered since: do not wait again */
 	struct hak_heap_stats stats;

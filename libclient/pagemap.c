@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "libclient/pagemap.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "shared/sys.h"
@@ -66,14 +67,25 @@ static int map_parts(uintptr_t base, const uintptr_t *around, unsigned n)
 	return 0;
 }
 
+int hak_pagemap_reserve(uint8_t **ret_map)
+{
+	static void *whole = MAP_FAILED; /* not NULL: so it lies with the data that is touched */
+	int r = whole != MAP_FAILED ? 0 : hak_sys_map_zero(&whole, HAK_PAGEMAP_SIZE);
+
+	if (!r)
+		*ret_map = whole;
+	return r;
+}
+
 int hak_pagemap_init_zero(void)
 {
 	uintptr_t around[3];
+	uint8_t *map;
 	void *base;
-	int r = hak_sys_map_zero(&base, HAK_PAGEMAP_SIZE);
+	int r = hak_pagemap_reserve(&map);
 
 	if (!r) {
-		hak_pagemap = base;
+		hak_pagemap = map;
 		return 0;
 	}
 	r = hak_sys_map_zero(&base, 4096);

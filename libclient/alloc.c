@@ -157,12 +157,12 @@ void *hak_zeroed_slow(size_t n, size_t size)
 
 	if (__builtin_mul_overflow(n, size, &bytes))
 		return no_memory();
-	if (!ready())
-		return hak_next_calloc(n, size);
-	if (bytes > HAK_CLASS_MAX_SIZE)
+	if (HAK_LIKELY(bytes <= HAK_CLASS_MAX_SIZE))
+		p = hak_tiny_alloc(bytes);
+	else if (ready())
 		p = span_alloc(bytes, 1, &zeroed);
 	else
-		p = hak_tiny_alloc(bytes);
+		return hak_next_calloc(n, size);
 	if (p && !zeroed)
 		memset(p, 0, bytes);
 	return p;

@@ -12,7 +12,7 @@ void hak_lock_wait(struct hak_lock *lock)
 		if (!atomic_load_explicit(&lock->word, memory_order_relaxed) && hak_lock_try(lock))
 			return;
 	}
-	/* Taken as "somebody may be asleep", even if nobody is any more: one wake too many at most. */
+	/* Taken as "somebody may be asleep", even if nobody is any more: one wake too many. */
 	while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire))
 		(void)hak_sys_futex_wait(&lock->word, 2, -1);
 }

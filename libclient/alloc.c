@@ -149,23 +149,43 @@ size_t hak_usable(const void *p)
 	hak_die("malloc_usable_size of %p, which is no block of this allocator", p);
 }
 
-void *hak_zeroed_slow(size_t n, size_t size)
+static HAK_COLD void *zeroed_cold(size_t bytes)
 {
 	bool zeroed = false;
-	size_t bytes;
 	void *p;
 
-	if (__builtin_mul_overflow(n, size, &bytes))
-		return no_memory();
-	if (HAK_LIKELY(bytes <= HAK_CLASS_MAX_SIZE))
-		p = hak_tiny_alloc(bytes);
-	else if (ready())
+	if (!ready())
+		return hak_next_calloc(bytes, 1);
+	if (bytes > HAK_CLASS_MAX_SIZE)
 		p = span_alloc(bytes, 1, &zeroed);
 	else
-		return hak_next_calloc(n, size);
+		p = hak_tiny_alloc(bytes);
 	if (p && !zeroed)
 		memset(p, 0, bytes);
 	return p;
+}
+
+/* Tries the magazine first, as the inline path does for what is short. */
+void *hak_zeroed_long(size_t less_one)
+{
+	hak_bin_ref bin;
+	void **top;
+
+	if (HAK_UNLIKELY(less_one >= HAK_TINY_MAX))
+		return zeroed_cold(less_one + 1);
+	bin = hak_bin_of_sixteens((less_one >> 4) + 1);
+	top = hak_bin_top(bin);
+	if (HAK_UNLIKELY(!((uintptr_t)top & (HAK_MAGAZINE_ALIGN - 1))))
+		return zeroed_cold(less_one + 1);
+	hak_bin_popped(bin);
+	return memset(top[-1], 0, less_one + 1);
+}
+
+void *hak_zeroed_slow(size_t n, size_t size)
+{
+	size_t bytes;
+
+	return __builtin_mul_overflow(n, size, &bytes) ? no_memory() : zeroed_cold(bytes);
 }
 
 void *hak_aligned(size_t align, size_t size)

@@ -39,9 +39,10 @@ HAK_INLINE void *hak_zeroed(size_t n, size_t size)
 
 	if (HAK_UNLIKELY(__builtin_mul_overflow(n, size, &bytes)))
 		return hak_zeroed_slow(n, size);
-	bytes = (bytes - 1) >> 4;
-	if (HAK_UNLIKELY(bytes >= HAK_CLEAR_MAX / 16)) /* 0 bytes as well */
-		return hak_zeroed_slow(n, size);
+	bytes--;
+	if (HAK_UNLIKELY(bytes >= HAK_CLEAR_MAX)) /* 0 bytes as well */
+		return hak_zeroed_long(bytes);
+	bytes >>= 4;
 	__asm__("" : "+r"(bytes)); /* shifted once, not masked anew */
 	bin = hak_bin_of_sixteens(bytes + 1);
 	top = hak_bin_top(bin);

@@ -289,6 +289,7 @@ size_t hak_heap_trim(void)
 	(void)hak_session_alive(&hak_heap.session);
 	(void)hak_heap_reap(&hak_heap, NULL);
 	bytes = hak_heap_release(&hak_heap, 0, true);
+	bytes += hak_heap_release_slabs(&hak_heap);
 	pthread_mutex_unlock(&hak_heap.lock);
 	return bytes;
 }

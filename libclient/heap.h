@@ -98,6 +98,8 @@ void hak_heap_sweep(struct hak_heap *heap);
 /* Under the lock: gives back empty superslabs beyond what is worth keeping (give.c). */
 void hak_heap_shed(struct hak_heap *heap);
 uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too);
+/* Under the lock: gives back free slabs of superslabs that are in use; bytes (give_slabs.c). */
+uint64_t hak_heap_release_slabs(struct hak_heap *heap);
 /* Under the lock: takes in what the daemon has answered (grow.c). The largest grant, in superslabs;
  * ret_refused is set to the last refusal, a negative errno, if there was one. */
 uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused);

@@ -154,8 +154,13 @@ void hak_carve_remove(struct hak_carve *carve, uint32_t first, uint32_t count)
 
 void hak_carve_cleaned(struct hak_carve *carve, uint32_t index)
 {
-	hak_assert(carve->supers[index].free == ALL);
-	carve->supers[index].dirty = 0;
+	hak_carve_cleaned_slabs(carve, index, ALL);
+}
+
+void hak_carve_cleaned_slabs(struct hak_carve *carve, uint32_t index, uint32_t slabs)
+{
+	hak_assert((carve->supers[index].free & slabs) == slabs);
+	carve->supers[index].dirty &= ~slabs;
 	settle(carve, index);
 }
 

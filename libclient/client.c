@@ -76,26 +76,28 @@ enum hak_client_state hak_client_start(void)
 	state = decide(&hak_client.config);
 	/* Release: pairs with the acquire in ready(); the tables are complete. */
 	atomic_store_explicit(&hak_client.state, state, memory_order_release);
-	/* May allocate, and can by now. */
-	if (state == HAK_CLIENT_READY)
-		hak_fork_init();
 	return state;
 }
 
-/* Early, so that a first free() finds a page map; see also -z initfirst. The rest waits for the
- * first call that is not answered by it: a process that allocates nothing pays for nothing. */
+/*
+ * Early: a first free() finds a page map (see also -z initfirst), and the program's own fork
+ * handlers, which may allocate, run while ours hold no lock. The rest waits for the first call that
+ * this does not answer: a process that allocates nothing pays for nothing.
+ */
 __attribute__((constructor(101))) static void start(void)
 {
 	uint8_t *map;
-	int r;
+	int r = 0;
 
-	if (atomic_load_explicit(&hak_client.state, memory_order_acquire) >= HAK_CLIENT_READY ||
-	    !begin())
-		return;
-	r = hak_pagemap_reserve(&map);
-	if (!r)
-		hak_pagemap = map;
-	atomic_store_explicit(&hak_client.state, HAK_CLIENT_NOT_YET, memory_order_release);
+	if (atomic_load_explicit(&hak_client.state, memory_order_acquire) < HAK_CLIENT_READY &&
+	    begin()) {
+		r = hak_pagemap_reserve(&map);
+		if (!r)
+			hak_pagemap = map;
+		atomic_store_explicit(&hak_client.state, HAK_CLIENT_NOT_YET, memory_order_release);
+	}
+	/* May allocate, and can by now. */
+	hak_fork_init();
 	if (r < 0)
 		(void)hak_client_start();
 }

@@ -311,6 +311,32 @@ static void trim_gives_memory_back(void **state)
 	hak_free(p);
 }
 
+static void a_live_block_holds_no_superslab(void **state)
+{
+	enum {
+		N = 24
+	};
+	char *p[N], *next;
+
+	for (int i = 0; i < N; i++) {
+		p[i] = hak_malloc(60 * KIB); /* a slab */
+		assert_non_null(p[i]);
+		memset(p[i], 1, 60 * KIB);
+	}
+	for (int i = 1; i < N; i++)
+		hak_free(p[i]);
+	assert_true(hak_trim() >= (N - 1) * HAK_SLAB_SIZE);
+	for (int i = 1; i < N; i++)
+		assert_int_equal(resident(p[i], HAK_SLAB_SIZE), 0);
+	assert_int_equal(resident(p[0], 15 * 4096), 15 * 4096);
+	assert_int_equal(p[0][60 * KIB - 1], 1);
+	assert_int_equal(hak_trim(), 0);
+	next = hak_calloc(N - 1, HAK_SLAB_SIZE);
+	assert_true(is_zero(next, (N - 1) * HAK_SLAB_SIZE));
+	hak_free(next);
+	hak_free(p[0]);
+}
+
 #define SLOTS 48u
 
 struct slot {
@@ -462,6 +488,7 @@ int main(int argc, char **argv)
 		TEST(realloc_keeps_contents_and_place),
 		TEST(what_is_kept_is_bounded),
 		TEST(trim_gives_memory_back),
+		TEST(a_live_block_holds_no_superslab),
 		TEST(any_order_keeps_the_engine_sound),
 		TEST(without_address_space_libc_serves_and_we_say_so),
 	};

@@ -86,7 +86,7 @@ static void convert(struct hak_heap *heap)
 static void before(void)
 {
 	/* Started by now, or waited for: a child never finds it half done. */
-	if (hak_client_start() != HAK_CLIENT_READY)
+	if (hak_client_start() == HAK_CLIENT_LIBC)
 		return;
 	hak_depot_lock_all();
 	hak_central_lock_all();
@@ -97,7 +97,7 @@ static void before(void)
 
 static void after_in_parent(void)
 {
-	if (hak_client.state != HAK_CLIENT_READY)
+	if (hak_client.state == HAK_CLIENT_LIBC)
 		return;
 	pthread_mutex_unlock(&hak_heap.lock);
 	hak_spans_unlock();
@@ -110,7 +110,7 @@ static void after_in_child(void)
 	struct hak_heap *heap = &hak_heap;
 	uint32_t end = heap->carve.zone[0].high;
 
-	if (hak_client.state != HAK_CLIENT_READY)
+	if (hak_client.state == HAK_CLIENT_LIBC)
 		return;
 	for (uint32_t i = heap->shift; i < end; i++) {
 		if (!is_shared(&heap->carve.supers[i]))

@@ -158,7 +158,7 @@ static uint64_t release_part(struct hak_heap *heap, uint32_t index)
 		mask = ((1u << n) - 1) << at;
 		if (hak_sys_advise(p + at * HAK_SLAB_SIZE, n * HAK_SLAB_SIZE, MADV_DONTNEED) < 0)
 			continue;
-		hak_carve_cleaned_part(&heap->carve, index, mask);
+		hak_carve_cleaned_slabs(&heap->carve, index, mask);
 		freed += n * HAK_SLAB_SIZE;
 		if (whole) {
 			hak_heap_flip(heap, index, HAK_SUPER_WHOLE);

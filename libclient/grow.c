@@ -26,22 +26,19 @@
 static bool add_local(struct hak_heap *heap, uint64_t superslabs)
 {
 	uint32_t count = superslabs > LOCAL_STEP ? (uint32_t)superslabs : LOCAL_STEP;
+	uint32_t first = HAK_LOCAL_FIRST + heap->local_end;
 	uint64_t size;
-	uint32_t first;
 	void *at;
 
-	if (!hak_runs_take(&heap->local, 0, count, &first)) {
+	if (count > HAK_LOCAL_SUPERSLABS - heap->local_end)
 		count = (uint32_t)superslabs;
-		if (!hak_runs_take(&heap->local, 0, count, &first))
-			return false;
-	}
-	first += HAK_LOCAL_FIRST;
+	if (count > HAK_LOCAL_SUPERSLABS - heap->local_end)
+		return false;
 	at = hak_heap_at(heap, first);
 	size = (uint64_t)count << HAK_SUPERSLAB_SHIFT;
-	if (!hak_heap_cover(heap, first, count) || hak_sys_protect_rw(at, size) < 0) {
-		hak_runs_give(&heap->local, first - HAK_LOCAL_FIRST, count);
+	if (!hak_heap_cover(heap, first, count) || hak_sys_protect_rw(at, size) < 0)
 		return false;
-	}
+	heap->local_end += count; /* what was added stays, accessible or given back */
 	hak_sys_name(at, size, "hakmem");
 	hak_carve_add(&heap->carve, first, count, 0, true);
 	heap->stats.local += count;

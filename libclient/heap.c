@@ -14,38 +14,48 @@
 #define SLABS_SIZE  (HAK_WINDOW_SIZE / HAK_SLAB_SIZE * sizeof(struct hak_slab))
 #define SUPERS_SIZE (HAK_WINDOW_SUPERSLABS * sizeof(struct hak_super))
 #define EMPTY_SIZE  (HAK_WINDOW_SUPERSLABS / 8)
-#define LOCAL_SIZE  (HAK_LOCAL_SUPERSLABS / 8)
-#define TABLES_SIZE hak_align_up(SUPERS_OFF + SUPERS_SIZE + EMPTY_SIZE + LOCAL_SIZE, 4096)
+#define TABLES_SIZE (hak_align_up(SUPERS_OFF + SUPERS_SIZE + EMPTY_SIZE, 4096) + META_CHUNK)
 
 /* Large blocks start on page boundaries, and programs touch one page after the other: all in one
  * set of the processor's first cache. What is looked up for them when they are freed must not lie
- * in that set, as it would where superslab, slab and page map byte number 0 begin a page. */
-#define SUPERS_OFF      1024
-#define SLABS_OFF       2048
-#define PAGEMAP_OFF     3072
-#define PAGEMAP_RESERVE (HAK_PAGEMAP_SIZE + 4096)
+ * in that set, as it would where superslab and slab number 0 begin a page. (The page map has an
+ * offset of its own.) */
+#define SUPERS_OFF 1024
+#define SLABS_OFF  2048
 
 /* Slab descriptors become writable in steps, so that strict overcommit is charged for few. */
-#define COVER_SUPERS 512u
+#define COVER_SUPERS HAK_COVER_SUPERS
 #define COVER_SIZE   ((uint64_t)COVER_SUPERS * HAK_SLABS_PER_SUPERSLAB * sizeof(struct hak_slab))
 
+/* Metadata comes in pages, so that a small process touches few: magazine arrays from a page's start
+ * and what is smaller from its end. Chunks of them are mapped; the first is part of the tables. */
 #define META_CHUNK ((size_t)256 << 10)
+#define META_PAGE  ((size_t)4096)
 
 struct hak_heap hak_heap = { .session = HAK_SESSION_NULL };
 
-static uint64_t covered[HAK_WINDOW_SUPERSLABS / COVER_SUPERS / 64];
+/* The engine reads its tables before it writes to them: two faults for a page that was never
+ * touched, the first one for the kernel's page of zeros. Written first, it is one. */
+static void touch(struct hak_heap *heap, uint32_t superslab)
+{
+	struct hak_carve *carve = &heap->carve;
+
+	(void)__atomic_fetch_or(&carve->supers[superslab].flags, 0, __ATOMIC_RELAXED);
+	(void)__atomic_fetch_or(&carve->empty[superslab / 64], 0, __ATOMIC_RELAXED);
+}
 
 bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count)
 {
 	for (uint32_t c = first / COVER_SUPERS; c <= (first + count - 1) / COVER_SUPERS; c++) {
 		uint64_t bit = UINT64_C(1) << (c % 64);
 
-		if (covered[c / 64] & bit)
+		if (heap->covered[c / 64] & bit)
 			continue;
 		if (hak_sys_protect_rw(hak_at(heap->slabs, c * COVER_SIZE - SLABS_OFF),
 				       COVER_SIZE + 4096) < 0)
 			return false;
-		covered[c / 64] |= bit;
+		heap->covered[c / 64] |= bit;
+		touch(heap, first);
 	}
 	return true;
 }
@@ -102,10 +112,12 @@ static bool take_begun(struct hak_heap *heap, uint64_t n_slabs, uint64_t align, 
 static bool lock_and_take(struct hak_heap *heap, uint64_t n_slabs, uint64_t align,
 			  struct hak_span *ret_span)
 {
-	uint64_t cached;
+	uint64_t cached = 0;
 
 	pthread_mutex_lock(&heap->lock);
-	(void)hak_spans_cached(true, &cached);
+	/* Without spans, the cache's pages are not even touched. */
+	if (heap->stats.spans)
+		(void)hak_spans_cached(true, &cached);
 	if (take_begun(heap, n_slabs, align, cached * CACHED_SHARE > in_use(heap), ret_span))
 		return true;
 	if (cached) {
@@ -149,33 +161,62 @@ static void source_give(uint32_t slab, uint32_t slabs)
 	pthread_mutex_unlock(&hak_heap.lock);
 }
 
+/* Pages for metadata, one behind the other. NULL: no memory. */
+static char *meta_pages(struct hak_heap *heap, size_t n)
+{
+	void *p;
+
+	if (n > heap->meta.pages) {
+		if (n > META_CHUNK / META_PAGE || hak_sys_map_anon(&p, META_CHUNK) < 0)
+			return NULL;
+		heap->meta.next = p;
+		heap->meta.pages = META_CHUNK / META_PAGE;
+	}
+	p = heap->meta.next;
+	heap->meta.next += n * META_PAGE;
+	heap->meta.pages -= n;
+	return p;
+}
+
+static void *meta_take(struct hak_heap *heap, size_t size)
+{
+	size_t n = (size + META_PAGE - 1) / META_PAGE;
+	char *page;
+
+	if (n > 1)
+		return meta_pages(heap, n);
+	if (size > (size_t)(heap->meta.end - heap->meta.at)) {
+		page = meta_pages(heap, 1);
+		if (!page)
+			return NULL;
+		heap->meta.at = page;
+		heap->meta.end = page + META_PAGE;
+	}
+	if (size % HAK_MAGAZINE_ALIGN) {
+		heap->meta.end -= size;
+		return heap->meta.end;
+	}
+	heap->meta.at += size;
+	return heap->meta.at - size;
+}
+
 static void *source_meta(size_t size)
 {
-	static char *at, *end; /* under the heap's lock, which fork holds */
-	void *p = NULL;
+	void *p;
 
-	size = hak_align_up(size, HAK_LINE);
+	if (size > HAK_MAGAZINE_ALIGN)
+		size = hak_align_up(size, HAK_MAGAZINE_ALIGN);
 	pthread_mutex_lock(&hak_heap.lock);
-	if (size > (size_t)(end - at)) {
-		void *chunk;
-
-		if (size <= META_CHUNK && !hak_sys_map_anon(&chunk, META_CHUNK)) {
-			at = chunk;
-			end = at + META_CHUNK;
-		}
-	}
-	if (size <= (size_t)(end - at)) {
-		p = at;
-		at += size;
-	}
+	p = meta_take(&hak_heap, hak_align_up(size, HAK_LINE));
 	pthread_mutex_unlock(&hak_heap.lock);
 	return p;
 }
 
 static int reserve(struct hak_heap *heap, uint8_t **ret_pagemap)
 {
-	uint64_t part = HAK_WINDOW_SIZE >> HAK_SLAB_SHIFT;
-	void *window, *tables, *pagemap;
+	uint64_t part = HAK_WINDOW_SIZE >> HAK_SLAB_SHIFT, first;
+	void *window, *tables;
+	uint8_t *pagemap;
 	int r = hak_sys_reserve(&window, hak_address_hint(HAK_WINDOW_SIZE, HAK_WINDOW_ALIGN),
 				HAK_WINDOW_SIZE, HAK_WINDOW_ALIGN);
 
@@ -184,27 +225,27 @@ static int reserve(struct hak_heap *heap, uint8_t **ret_pagemap)
 	r = hak_sys_reserve(&tables, NULL, TABLES_SIZE + SLABS_SIZE + 4096, 0);
 	if (r < 0)
 		goto unmap_window;
-	r = hak_sys_map_zero(&pagemap, PAGEMAP_RESERVE);
+	r = hak_pagemap_reserve(&pagemap);
 	if (r < 0)
 		goto unmap_tables;
 	/* Only the window's part of the page map is ever written. */
-	r = hak_sys_protect_rw(hak_at(pagemap, (uintptr_t)window >> HAK_SLAB_SHIFT), part + 4096);
+	first = (uintptr_t)window >> HAK_SLAB_SHIFT;
+	r = hak_sys_protect_rw((void *)((uintptr_t)(pagemap + first) & ~UINT64_C(4095)),
+			       part + 4096);
 	if (!r)
 		r = hak_sys_protect_rw(tables, TABLES_SIZE);
 	if (r < 0)
-		goto unmap_pagemap;
+		goto unmap_tables;
 	heap->base = window;
 	heap->slabs = hak_at(tables, TABLES_SIZE + SLABS_OFF);
+	heap->meta.next = hak_at(tables, TABLES_SIZE - META_CHUNK);
+	heap->meta.pages = META_CHUNK / META_PAGE;
 	tables = hak_at(tables, SUPERS_OFF);
 	hak_carve_init(&heap->carve, tables, hak_at(tables, SUPERS_SIZE), HAK_WINDOW_SUPERSLABS,
 		       HAK_LOCAL_FIRST);
-	hak_runs_init(&heap->local, hak_at(tables, SUPERS_SIZE + EMPTY_SIZE), HAK_LOCAL_SUPERSLABS,
-		      1);
-	*ret_pagemap = hak_at(pagemap, PAGEMAP_OFF);
+	*ret_pagemap = pagemap;
 	return 0;
 
-unmap_pagemap:
-	(void)hak_sys_unmap(pagemap, PAGEMAP_RESERVE);
 unmap_tables:
 	(void)hak_sys_unmap(tables, TABLES_SIZE + SLABS_SIZE + 4096);
 unmap_window:

@@ -25,7 +25,6 @@
 #include "libclient/pages.h"
 #include "libclient/session.h"
 #include "shared/carve.h"
-#include "shared/runs.h"
 #include "tiny/slab.h"
 
 #define HAK_LOCAL_FIRST       (2 * HAK_REGION_SUPERSLABS)
@@ -42,6 +41,9 @@
 /* Empty memory goes back by halves after so long without need for it; so do cached spans. */
 #define HAK_DECAY_NS UINT64_C(1000000000)
 
+/* Slab descriptors become writable for so many superslabs at a time. */
+#define HAK_COVER_SUPERS 512u
+
 struct hak_heap_stats {
 	uint64_t leases;     /* superslabs granted by the daemon */
 	uint64_t returns;    /* superslabs given back to it */
@@ -57,7 +59,7 @@ struct hak_heap {
 	pthread_mutex_t lock;
 	char *base;
 	struct hak_carve carve;
-	struct hak_runs local;
+	uint32_t local_end; /* anonymous superslabs that were added, from the first on */
 	struct hak_slab *slabs;
 	struct hak_session session;
 	bool want_daemon; /* the mode allows a session */
@@ -70,6 +72,13 @@ struct hak_heap {
 	uint64_t reserve_ns;    /* when one was last taken */
 	uint32_t pending;       /* leases asked for and not yet answered */
 	uint32_t pending_superslabs;
+	/* A bit for each step of slab descriptors that is writable. */
+	uint64_t covered[HAK_WINDOW_SUPERSLABS / HAK_COVER_SUPERS / 64];
+	struct {
+		char *at, *end; /* what is left of a page */
+		char *next;     /* the next page */
+		size_t pages;   /* and how many there are */
+	} meta;
 	bool depots_full; /* a superslab was begun while much lay in depots: trim them */
 	bool swept;       /* hak_heap_sweep() was done */
 	bool stalled;     /* a wait was in vain and nothing was answered since: do not wait again */

@@ -154,15 +154,13 @@ void hak_carve_remove(struct hak_carve *carve, uint32_t first, uint32_t count)
 
 void hak_carve_cleaned(struct hak_carve *carve, uint32_t index)
 {
-	hak_assert(carve->supers[index].free == ALL);
-	carve->supers[index].dirty = 0;
-	settle(carve, index);
+	hak_carve_cleaned_slabs(carve, index, ALL);
 }
 
-void hak_carve_cleaned_part(struct hak_carve *carve, uint32_t index, uint32_t mask)
+void hak_carve_cleaned_slabs(struct hak_carve *carve, uint32_t index, uint32_t slabs)
 {
-	hak_assert(!(mask & ~carve->supers[index].free));
-	carve->supers[index].dirty &= ~mask;
+	hak_assert((carve->supers[index].free & slabs) == slabs);
+	carve->supers[index].dirty &= ~slabs;
 	settle(carve, index);
 }
 

@@ -76,8 +76,8 @@ void hak_carve_add(struct hak_carve *carve, uint32_t first, uint32_t count, uint
 void hak_carve_remove(struct hak_carve *carve, uint32_t first, uint32_t count);
 /* A wholly free superslab's memory was made zero. */
 void hak_carve_cleaned(struct hak_carve *carve, uint32_t index);
-/* That of some free slabs of a superslab in use was. */
-void hak_carve_cleaned_part(struct hak_carve *carve, uint32_t index, uint32_t mask);
+/* The memory of these slabs of a superslab, all of them free, was made zero. */
+void hak_carve_cleaned_slabs(struct hak_carve *carve, uint32_t index, uint32_t slabs);
 
 struct hak_span {
 	uint64_t slab;    /* index of the first slab: superslab * 32 + slab in it */

@@ -245,6 +245,23 @@ static void memory_added_as_dirty_is_not_zeroed(void **state)
 	assert_false(take_zeroed(64, 1));
 }
 
+static void a_part_may_be_made_zero(void **state)
+{
+	(void)state;
+	rig_init(0);
+	hak_carve_add(&rig.carve, 0, 1, 0, true);
+	assert_true(take_zeroed(8, 1));
+	hak_carve_give(&rig.carve, 0, 2);
+	hak_carve_give(&rig.carve, 4, 4);
+	hak_carve_cleaned_slabs(&rig.carve, 0, 0xf0);
+	assert_true(hak_carve_check(&rig.carve));
+	assert_true(take_zeroed(4, 4));
+	assert_false(take_zeroed(2, 1));
+	hak_carve_give(&rig.carve, 0, 8);
+	hak_carve_cleaned_slabs(&rig.carve, 0, 0xff);
+	assert_int_equal(rig.carve.n_clean, 1); /* nothing is dirty any more */
+}
+
 /* Used memory is warm: it goes out before what was never touched. */
 static void clean_superslabs_are_taken_last(void **state)
 {
@@ -454,6 +471,7 @@ int main(void)
 		CARVE_TEST(what_it_wants_is_enough_anywhere),
 		CARVE_TEST(zeroed_is_said_only_of_untouched_slabs),
 		CARVE_TEST(memory_added_as_dirty_is_not_zeroed),
+		CARVE_TEST(a_part_may_be_made_zero),
 		CARVE_TEST(clean_superslabs_are_taken_last),
 		CARVE_TEST(used_slabs_can_be_asked_for_alone),
 		CARVE_TEST(whole_superslabs_count_as_used_once_begun),

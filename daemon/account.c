@@ -171,19 +171,21 @@ int account_charge(struct accounts *accounts, struct account *account, uint64_t 
 		   uint64_t superslabs)
 {
 	/* The widest first: where limits are equal, it is the one to change. */
-	if (passes(accounts->superslabs, superslabs, accounts->max_total)) {
-		accounts->hits.bytes++;
+	if (passes(accounts->superslabs, superslabs, accounts->max_total))
 		return HAK_REFUSAL_TOTAL_BYTES;
-	}
-	if (passes(account->superslabs, superslabs, accounts->max_uid)) {
-		account->hits.bytes++;
+	if (passes(account->superslabs, superslabs, accounts->max_uid))
 		return HAK_REFUSAL_UID_BYTES;
-	}
 	if (passes(held, superslabs, accounts->max_session))
 		return HAK_REFUSAL_SESSION_BYTES;
 	account->superslabs += superslabs;
 	accounts->superslabs += superslabs;
 	return 0;
+}
+
+void account_refused(struct accounts *accounts, struct account *account, uint32_t refusal)
+{
+	accounts->hits.bytes += refusal == HAK_REFUSAL_TOTAL_BYTES;
+	account->hits.bytes += refusal == HAK_REFUSAL_UID_BYTES;
 }
 
 void account_release(struct accounts *accounts, struct account *account, uint64_t superslabs)

@@ -73,9 +73,12 @@ struct account *account_close(struct accounts *accounts, struct account *account
 int account_open_session(struct accounts *accounts, struct account *account);
 void account_close_session(struct accounts *accounts, struct account *account);
 
-/* Charges superslabs, all or none; `held` is what the session has. 0 or an enum hak_refusal. */
+/* Charges superslabs, all or none; `held` is what the session has. 0 or an enum hak_refusal, which
+ * is no hit yet: what is done ahead of need is not refused to anybody. */
 int account_charge(struct accounts *accounts, struct account *account, uint64_t held,
 		   uint64_t superslabs);
+/* A limit of account_charge() is what somebody was told. */
+void account_refused(struct accounts *accounts, struct account *account, uint32_t refusal);
 void account_release(struct accounts *accounts, struct account *account, uint64_t superslabs);
 
 /* The limit behind a refusal of bytes and what was charged to it; false: it is none of those. */

@@ -33,6 +33,10 @@ struct config {
 	enum log_level log_level;
 	enum config_ring_wait ring_wait;
 	enum config_huge_pages huge_pages;
+	/* [stock] */
+	uint32_t stock_sessions;
+	uint64_t stock_session_bytes;
+	uint32_t stock_decay_ms;
 	/* [limits] */
 	uint64_t total_bytes;
 	uint64_t session_bytes; /* 0: not set, likewise the next; see config_session_bytes() */

@@ -11,7 +11,7 @@ static const char *const ring_waits[] = { "auto", "io_uring", "threads", NULL };
 static const char *const huge_pages[] = { "auto", "never", NULL };
 
 #define AT(field) offsetof(struct config, field)
-/* The rest of a key in [limits]: where its value goes, and its range. */
+/* The rest of a key: where its value goes, and its range. */
 #define BYTES(at, max)      CONFIG_BYTES, false, at, HAK_SUPERSLAB_SIZE, max, NULL
 #define COUNT(at, min, max) CONFIG_COUNT, false, at, min, max, NULL
 
@@ -21,6 +21,11 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "daemon", "log-level", CONFIG_CHOICE, false, AT(log_level), 0, 0, log_levels },
 	{ "daemon", "ring-wait", CONFIG_CHOICE, true, AT(ring_wait), 0, 0, ring_waits },
 	{ "daemon", "huge-pages", CONFIG_CHOICE, false, AT(huge_pages), 0, 0, huge_pages },
+	{ "stock", "sessions", COUNT(AT(stock_sessions), 0, LIMIT_STOCK_SESSIONS_MAX) },
+	{ "stock", "session-bytes", CONFIG_BYTES, false, AT(stock_session_bytes), 0,
+	  LIMIT_STOCK_SESSION_BYTES_MAX, NULL },
+	{ "stock", "decay", CONFIG_TIME, false, AT(stock_decay_ms), LIMIT_STOCK_DECAY_MIN_MS,
+	  LIMIT_STOCK_DECAY_MAX_MS, NULL },
 	{ "limits", "total-bytes", BYTES(AT(total_bytes), LIMIT_BYTES_MAX) },
 	{ "limits", "session-bytes", BYTES(AT(session_bytes), LIMIT_SESSION_BYTES) },
 	{ "limits", "uid-bytes", BYTES(AT(uid_bytes), LIMIT_BYTES_MAX) },
@@ -47,7 +52,7 @@ static void format_unit(char *ret, uint64_t value, const struct config_unit *uni
 	const struct config_unit *best = units;
 
 	for (const struct config_unit *u = units; u->name; u++) {
-		if (value % u->factor == 0)
+		if (value && value % u->factor == 0)
 			best = u;
 	}
 	(void)snprintf(ret, CONFIG_VALUE_BYTES, "%llu %s",
@@ -60,7 +65,7 @@ static uint64_t bytes_in_effect(const struct config *config, const struct config
 		return config_session_bytes(config);
 	if (key->offset == AT(uid_bytes))
 		return config_uid_bytes(config);
-	return config->total_bytes;
+	return *(const uint64_t *)((const char *)config + key->offset);
 }
 
 const char *config_format(char ret[CONFIG_VALUE_BYTES], const struct config *config,

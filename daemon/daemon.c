@@ -13,6 +13,7 @@
 #include "daemon/reload.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/worker.h"
 #include "shared/sys.h"
 
 /* ---- stop ---- */
@@ -28,18 +29,23 @@ static void stop(struct daemon *daemon)
 	list_for_each(at, tmp, &daemon->sessions)
 		session_end(hak_container_of(at, struct session, link), "shutdown");
 	list_for_each(at, tmp, &daemon->conns) conn_close(hak_container_of(at, struct conn, link));
+	stock_stop(&daemon->stock);
 	loop_cancel(&daemon->tick);
 	loop_cancel(&daemon->thaw);
 }
 
-/* True when nothing is in flight any more. The bells go last: sessions wait for theirs. */
+/* True when nothing is in flight any more. Bells and workers go last: sessions wait for theirs. */
 static bool stopped(struct daemon *daemon)
 {
 	if (!daemon->stopping || !list_empty(&daemon->sessions) || !list_empty(&daemon->conns))
 		return false;
+	if (stock_in_flight(&daemon->stock))
+		return false;
 	bells_stop(daemon->bells);
+	workers_stop(daemon->workers);
 	return !listener_in_flight(&daemon->listener) && !bells_in_flight(daemon->bells) &&
-	       !daemon->tick.in_flight && !daemon->thaw.in_flight && !daemon->signal.in_flight;
+	       !workers_in_flight(daemon->workers) && !daemon->tick.in_flight &&
+	       !daemon->thaw.in_flight && !daemon->signal.in_flight;
 }
 
 static void on_signal(struct loop_op *op, int result, bool more)
@@ -77,6 +83,7 @@ static void on_tick(struct loop_op *op, int result, bool more)
 		return;
 	list_for_each(at, tmp, &daemon->sessions) again |=
 		session_tick(hak_container_of(at, struct session, link));
+	again |= stock_tick(&daemon->stock);
 	if (again)
 		daemon_want_tick(daemon);
 }
@@ -149,6 +156,9 @@ static void serve_one(struct session *session, uint64_t now, bool *ret_busy)
 		else
 			session_park(session);
 		break;
+	case SERVE_TASK:
+		session_wait_task(session);
+		break;
 	case SERVE_SLOW:
 	case SERVE_OVER:
 		break;
@@ -165,19 +175,11 @@ static bool turn(void *context)
 
 	list_for_each(at, tmp, &daemon->active)
 		serve_one(hak_container_of(at, struct session, active), now, &busy);
-	if (!list_empty(&daemon->growing)) {
-		struct session *session =
-			hak_container_of(daemon->growing.next, struct session, growing);
-
-		list_del(&session->growing);
-		if (request_grow(session, busy ? LIMIT_GROWTH_BUSY : LIMIT_GROWTH_STEP))
-			list_add(&daemon->growing, &session->growing);
-	}
 	if (stopped(daemon))
 		loop_stop(daemon->loop);
 	if (!busy)
 		hak_cpu_relax();
-	return !list_empty(&daemon->active) || !list_empty(&daemon->growing);
+	return !list_empty(&daemon->active);
 }
 
 static void on_connection(struct listener *listener, int sock)
@@ -216,13 +218,21 @@ static int start_parts(struct daemon *daemon, int inherited)
 		return r;
 	r = os_signalfd(&daemon->signal_fd);
 	if (r == 0)
-		r = factory_init(&daemon->factory, daemon->config.huge_pages == HUGE_PAGES_AUTO);
+		r = workers_new(&daemon->workers, daemon->loop, &daemon->numa,
+				daemon->config.huge_pages == HUGE_PAGES_AUTO);
 	if (r < 0) {
 		log_plain("cannot start: %s", os_text(r));
 		return r;
 	}
-	numa_init(&daemon->numa);
 	return listener_open(&daemon->listener, &daemon->config, inherited);
+}
+
+/* What is left of the limit of open files beside stock, a descriptor for each region. */
+static uint64_t client_files(const struct daemon *daemon)
+{
+	uint64_t stock = daemon->config.stock_sessions * (uint64_t)daemon->numa.parts;
+
+	return daemon->files - (stock < daemon->files / 4 ? stock : daemon->files / 4);
 }
 
 /* More sessions than descriptors would only be refused later. */
@@ -240,12 +250,15 @@ static void check_descriptors(const struct daemon *daemon)
 
 void daemon_configure(struct daemon *daemon, const struct config *config)
 {
-	bool other = config->sessions != daemon->config.sessions ||
-		     config->descriptors != daemon->config.descriptors;
+	const struct config *old = &daemon->config;
+	bool other = config->sessions != old->sessions || config->descriptors != old->descriptors;
+	bool stock_anew = config->huge_pages != old->huge_pages ||
+			  config->stock_session_bytes != old->stock_session_bytes;
 
 	daemon->config = *config;
-	accounts_limit(&daemon->accounts, config, daemon->files);
-	factory_set_huge(&daemon->factory, config->huge_pages == HUGE_PAGES_AUTO);
+	accounts_limit(&daemon->accounts, config, client_files(daemon));
+	workers_set_huge(daemon->workers, config->huge_pages == HUGE_PAGES_AUTO);
+	stock_configure(&daemon->stock, stock_anew);
 	if (other)
 		check_descriptors(daemon);
 	thaw(daemon, UINT64_MAX); /* at the new rates */
@@ -282,8 +295,9 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config,
 	list_init(&daemon->sessions);
 	list_init(&daemon->active);
 	list_init(&daemon->slowed);
-	list_init(&daemon->growing);
-	accounts_init(&daemon->accounts, config, daemon->files);
+	numa_init(&daemon->numa);
+	accounts_init(&daemon->accounts, config, client_files(daemon));
+	stock_init(&daemon->stock, daemon);
 	r = start_parts(daemon, inherited);
 	if (r < 0) {
 		daemon_free(daemon);
@@ -294,6 +308,7 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config,
 	loop_op_init(&daemon->tick, daemon->loop, on_tick);
 	loop_op_init(&daemon->thaw, daemon->loop, on_thaw);
 	loop_poll(&daemon->signal, daemon->signal_fd);
+	stock_start(&daemon->stock);
 	listener_start(&daemon->listener, daemon->loop, on_connection);
 	*ret_daemon = daemon;
 	return 0;
@@ -305,9 +320,9 @@ struct daemon *daemon_free(struct daemon *daemon)
 		return NULL;
 	listener_close(&daemon->listener);
 	daemon->bells = bells_free(daemon->bells);
+	daemon->workers = workers_free(daemon->workers);
 	daemon->loop = loop_free(daemon->loop);
 	hak_sys_close(daemon->signal_fd);
-	factory_deinit(&daemon->factory);
 	accounts_deinit(&daemon->accounts);
 	free(daemon);
 	return NULL;

@@ -3,21 +3,23 @@
  * daemon.h - the object that owns everything: what it consists of, and in which order it starts and
  * stops.
  *
- *	start:  loop, bells, signals, numa, factory, accounts, listener (the last: from here on
- *	        clients come)
- *	stop:   listener, connections, sessions; when the last operation has come back, the loop
+ *	start:  numa, accounts, loop, bells, signals, workers, listener, stock; then the listener is
+ *	        listened to: from here on clients come
+ *	stop:   listener, connections, sessions, stock; when the last operation has come back,
+ *	        bells, workers and the loop
  */
 #pragma once
 
 #include "daemon/account.h"
 #include "daemon/config_load.h"
-#include "daemon/factory.h"
 #include "daemon/list.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
 #include "daemon/numa.h"
+#include "daemon/stock.h"
 
 struct bells;
+struct workers;
 
 /* The last time that somebody was refused memory or a connection. */
 struct refused {
@@ -49,7 +51,8 @@ struct daemon {
 	struct loop *loop;
 	struct bells *bells;
 	struct numa numa;
-	struct factory factory;
+	struct workers *workers;
+	struct stock stock;
 	struct accounts accounts;
 	struct listener listener;
 	struct stats stats;
@@ -71,8 +74,7 @@ struct daemon {
 	struct list conns;
 	struct list sessions; /* all */
 	struct list active;   /* their ring is looked at: session.active */
-	struct list slowed;  /* over their rate, not looked at until they are due: session.active */
-	struct list growing; /* part of a lease is still to be built: session.growing */
+	struct list slowed; /* over their rate, not looked at until they are due: session.active */
 };
 
 /* `inherited`: a listening socket, taken over only if this succeeds, or -1. `source` is where

@@ -2,11 +2,12 @@
 #include "daemon/factory.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "daemon/log.h"
 #include "daemon/os.h"
-#include "daemon/region.h"
+#include "shared/layout.h"
 #include "shared/sys.h"
 
 /* Newer than some headers; values are kernel ABI (5.14, 6.1). */
@@ -26,13 +27,6 @@ int factory_init(struct factory *factory, bool huge)
 		return r;
 	*factory = new;
 	return 0;
-}
-
-void factory_set_huge(struct factory *factory, bool huge)
-{
-	if (huge != factory->huge)
-		factory->said = false;
-	factory->huge = huge;
 }
 
 void factory_deinit(struct factory *factory)
@@ -61,27 +55,35 @@ static int collapse(const struct factory *factory, int fd, uint64_t off)
 	return r;
 }
 
-int factory_build(struct factory *factory, struct region *region, uint32_t index)
+static void say_once(int r)
+{
+	static _Atomic bool said;
+
+	if (!atomic_exchange(&said, true))
+		log_event(LOG_AT_WARNING, "no-huge-pages",
+			  "error=\"%s\" effect=\"memory is given out as 4 KiB pages\"", os_text(r));
+}
+
+int factory_build(struct factory *factory, int fd, uint32_t index, bool *ret_huge)
 {
 	uint64_t off = (uint64_t)index << HAK_SUPERSLAB_SHIFT;
 	int r;
 
+	*ret_huge = false;
 	if (factory->huge) {
-		r = collapse(factory, region->fd, off);
+		r = collapse(factory, fd, off);
 		if (r == 0) {
-			region_set_built(region, index, true);
+			*ret_huge = true;
 			return 0;
 		}
-		if (!factory->said && r == -EINVAL) {
-			factory->said = true;
-			log_event(LOG_AT_WARNING, "no-huge-pages",
-				  "error=\"%s\" effect=\"memory is given out as 4 KiB pages\"",
-				  os_text(r));
-		}
+		if (r == -EINVAL)
+			say_once(r);
 	}
-	r = hak_sys_fallocate(region->fd, off, HAK_SUPERSLAB_SIZE);
-	if (r < 0)
-		return r;
-	region_set_built(region, index, false);
-	return 0;
+	return hak_sys_fallocate(fd, off, HAK_SUPERSLAB_SIZE);
+}
+
+int factory_punch(int fd, uint32_t first, uint32_t count)
+{
+	return hak_sys_punch(fd, (uint64_t)first << HAK_SUPERSLAB_SHIFT,
+			     (uint64_t)count << HAK_SUPERSLAB_SHIFT);
 }

@@ -4,18 +4,15 @@
  *
  * Every superslab is built through one window of the daemon's address space and unmapped at once,
  * so that neither the daemon's own memory nor its address space grows with what it serves. Building
- * never changes a byte: a client may already be using the memory.
+ * never changes a byte: a client may already be using the memory. A factory belongs to one thread.
  */
 #pragma once
 
 #include "shared/base.h"
 
-struct region;
-
 struct factory {
 	void *window; /* one superslab, aligned */
 	bool huge;    /* try 2 MiB pages */
-	bool said;    /* that they can't be had */
 };
 #define FACTORY_NULL \
 	{            \
@@ -23,10 +20,11 @@ struct factory {
 	}
 
 int factory_init(struct factory *factory, bool huge);
-/* For what is built from now on. */
-void factory_set_huge(struct factory *factory, bool huge);
 /* Allowed on FACTORY_NULL and twice. */
 void factory_deinit(struct factory *factory);
 
-/* Fills a leased superslab. 0, or -ENOMEM, -ENOSPC: there is no memory; what was filled stays. */
-int factory_build(struct factory *factory, struct region *region, uint32_t index);
+/* Fills a superslab of the file. 0, or -ENOMEM, -ENOSPC: no memory; what was filled stays. */
+int factory_build(struct factory *factory, int fd, uint32_t index, bool *ret_huge);
+
+/* Gives the memory of `count` superslabs of the file back. */
+int factory_punch(int fd, uint32_t first, uint32_t count);

@@ -19,6 +19,17 @@
 #define LIMIT_SESSION_REQUESTS 100000u
 #define LIMIT_UID_REQUESTS     500000u
 
+/* ---- of [stock] ---- */
+
+#define LIMIT_STOCK_SESSIONS      8u /* regions ready for each node, at the most */
+#define LIMIT_STOCK_SESSION_BYTES (2 * HAK_SUPERSLAB_SIZE)
+#define LIMIT_STOCK_DECAY_MS      2000u
+
+#define LIMIT_STOCK_SESSIONS_MAX      256u
+#define LIMIT_STOCK_SESSION_BYTES_MAX (64 * HAK_SUPERSLAB_SIZE)
+#define LIMIT_STOCK_DECAY_MIN_MS      100u
+#define LIMIT_STOCK_DECAY_MAX_MS      3600000u
+
 /* ---- fixed ---- */
 
 /* The most that a session's region can hold: the range of session-bytes. */
@@ -43,16 +54,11 @@
 
 /* ---- work per turn ---- */
 
-/* Units of work for one session and turn: an entry costs 1, a superslab built 2. */
-#define LIMIT_TURN_UNITS  16u
-#define LIMIT_BUILD_UNITS 2u
-/* Superslabs punched for one unit. */
-#define LIMIT_PUNCH_UNIT 4u
-/* Superslabs of a lease that are built before it is answered; the rest follows in steps. */
+/* Entries of one session in one turn. */
+#define LIMIT_TURN_UNITS 16u
+/* Superslabs of a lease that are filled before it is answered, and in one step afterwards. */
 #define LIMIT_LEASE_HEAD  16u
 #define LIMIT_GROWTH_STEP 8u
-/* A growth step while somebody is being served. */
-#define LIMIT_GROWTH_BUSY 1u
 
 /* How long a ring that had work is polled before the daemon sleeps on it. */
 #define LIMIT_POLL_NS 50000u

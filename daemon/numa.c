@@ -9,6 +9,7 @@
 
 #include "daemon/log.h"
 #include "daemon/os.h"
+#include "shared/layout.h"
 #include "shared/sys.h"
 
 /* Nodes that have memory, lowest first. */
@@ -96,4 +97,19 @@ int numa_prefer(const struct numa *numa, uint32_t part, void *at, uint64_t size)
 	r = os_result(mbind(at, size, MPOL_PREFERRED, mask->maskp, mask->size + 1, 0));
 	numa_bitmask_free(mask);
 	return r;
+}
+
+void numa_bind_thread(const struct numa *numa, uint32_t part)
+{
+	/* A node without CPUs, a cpuset that leaves none of them: it runs where it may. */
+	if (numa->parts > 1)
+		(void)numa_run_on_node((int)numa->node[part]);
+}
+
+uint32_t numa_node_of_process(pid_t pid)
+{
+	int cpu = os_last_cpu(pid);
+	int node = cpu < 0 ? -1 : numa_node_of_cpu(cpu);
+
+	return node < 0 ? HAK_NODE_ANY : (uint32_t)node;
 }

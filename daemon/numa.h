@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "shared/runs.h"
 
 struct numa {
@@ -24,3 +26,8 @@ uint32_t numa_part_of(const struct numa *numa, uint32_t node);
 
 /* Makes [at, at + size), a shared mapping of a region's part, prefer the part's node. */
 int numa_prefer(const struct numa *numa, uint32_t part, void *at, uint64_t size);
+
+/* The calling thread runs on the part's CPUs from here on, if it has some. */
+void numa_bind_thread(const struct numa *numa, uint32_t part);
+/* The node of the CPU that a process ran on last, HAK_NODE_ANY if that can't be known. */
+uint32_t numa_node_of_process(pid_t pid);

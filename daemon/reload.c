@@ -34,8 +34,8 @@ static unsigned compare(const struct daemon *daemon, struct config *new)
 			continue;
 		changed++;
 		log_event(applied ? LOG_AT_INFO : LOG_AT_WARNING, "reload-key",
-			  "key=%s from=\"%s\" to=\"%s\" effect=\"%s\"", key->name, before, after,
-			  effect);
+			  "section=%s key=%s from=\"%s\" to=\"%s\" effect=\"%s\"", key->section,
+			  key->name, before, after, effect);
 		if (!applied)
 			config_copy(new, old, key);
 	}

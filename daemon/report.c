@@ -38,6 +38,8 @@ static uint64_t fill_status(void *records, const struct daemon *daemon)
 		.nodes = daemon->numa.parts,
 		.io_uring_futex = bells_use_io_uring(daemon->bells),
 		.open_fds = os_count_fds(),
+		.stock_bytes = stock_superslabs(&daemon->stock) * HAK_SUPERSLAB_SIZE,
+		.stock_regions = stock_regions(&daemon->stock),
 		.turned_away_total = stats->turned_away,
 		.slowed_total = stats->slowed,
 		.refusal_ns = daemon->last_refused.at_ns,
@@ -55,6 +57,7 @@ static uint64_t fill_status(void *records, const struct daemon *daemon)
 
 		status.frozen_bytes += session->region.frozen_count * HAK_SUPERSLAB_SIZE;
 		status.huge_bytes += session->region.huge_count * HAK_SUPERSLAB_SIZE;
+		status.stock_bytes += session->region.warm * HAK_SUPERSLAB_SIZE;
 	}
 	memcpy(records, &status, sizeof(status));
 	return 1;
@@ -84,6 +87,7 @@ static void fill_session(struct hak_report_session *ret, const struct session *s
 		.returned = session->returned,
 		.refused = session->refused,
 		.last_request_ns = session->last_request_ns,
+		.reserve = session->reserve.ready,
 		.slowed = session->slowed,
 		.refusal = session->refusal,
 	};

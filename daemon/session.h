@@ -18,9 +18,9 @@
  * descriptors. Then the presence file is asked (see presence.h), at once and with every tick.
  *
  * A session is in daemon.active when its ring is to be looked at, else its bell waits for the
- * client, or it is parked: its completion ring is full, and only the tick looks whether that has
- * changed; or it is in daemon.slowed: it asked more often than the limits allow, and a timer puts
- * it back when the next request is due.
+ * client, or its task has to come back first, or it is parked: its completion ring is full, and
+ * only the tick looks whether that has changed; or it is in daemon.slowed: it asked more often than
+ * the limits allow, and a timer puts it back when the next request is due.
  */
 #pragma once
 
@@ -30,6 +30,8 @@
 #include "daemon/list.h"
 #include "daemon/loop.h"
 #include "daemon/region.h"
+#include "daemon/reserve.h"
+#include "daemon/worker.h"
 #include "shared/layout.h"
 #include "shared/ring.h"
 #include "shared/sys.h"
@@ -48,16 +50,28 @@ enum session_state {
 /* A request that takes more than one step: see request.h. */
 struct job {
 	uint32_t op; /* 0: none */
-	uint32_t done;
+	bool started;
+	uint32_t done; /* superslabs */
+	int error;     /* of a lease that is undone: why */
+	struct hak_sqe sqe;
 	struct hak_cqe cqe;
+};
+
+/* What the session's task, if it is in flight, is for; from FOR_GROWTH on nobody waits for it. */
+enum purpose {
+	FOR_LEASE,   /* the job waits for it */
+	FOR_RETURN,  /* likewise */
+	FOR_UNDO,    /* likewise: a lease that there was no memory for */
+	FOR_GROWTH,  /* the rest of a large lease */
+	FOR_RESERVE, /* superslabs to be granted ahead of need */
+	FOR_DECAY,   /* warm superslabs that the session did not come for */
 };
 
 struct session {
 	uint64_t magic;
 	struct daemon *daemon;
-	struct list link;    /* daemon.sessions */
-	struct list active;  /* daemon.active, or daemon.slowed */
-	struct list growing; /* daemon.growing */
+	struct list link;   /* daemon.sessions */
+	struct list active; /* daemon.active, or daemon.slowed */
 	enum session_state state;
 
 	uint64_t id;
@@ -77,9 +91,13 @@ struct session {
 	struct hak_ring_end cq; /* the producer's end */
 	struct bell bell;
 	struct region region;
+	struct reserve reserve;
 
 	struct job job;
+	struct task task;
+	enum purpose purpose;
 	uint64_t last_seq;
+	uint32_t node;         /* that it last wanted its reserve from */
 	uint64_t last_work_ns; /* CLOCK_MONOTONIC */
 	bool parked;
 
@@ -125,3 +143,5 @@ void session_sleep(struct session *session);
 void session_slow(struct session *session, uint64_t wait_ns);
 /* Its completion ring is full. */
 void session_park(struct session *session);
+/* Its job goes on when its task is back. */
+void session_wait_task(struct session *session);

@@ -62,6 +62,10 @@ static void *block_alloc(uint32_t class)
 		reclaim();
 		p = hak_thread_alloc(class);
 	}
+	if (HAK_UNLIKELY(__atomic_load_n(&hak_heap.depots_full, __ATOMIC_RELAXED))) {
+		__atomic_store_n(&hak_heap.depots_full, false, __ATOMIC_RELAXED);
+		hak_depot_trim();
+	}
 	return p ? p : no_memory();
 }
 
@@ -110,6 +114,14 @@ static inline bool in_superslab(const void *p)
 	return hak_heap_has(&hak_heap, p);
 }
 
+/* True if the allocator below may have given it out: one that does not ask us for all it hands to
+ * the program (a sanitizer's) may do so before our own first block. */
+static HAK_COLD bool is_foreign(const void *p)
+{
+	(void)ready();
+	return hak_next_may_own(p);
+}
+
 void hak_free_cold(void *p)
 {
 	uint32_t class = hak_page_class(p);
@@ -120,7 +132,7 @@ void hak_free_cold(void *p)
 		return;
 	else if (in_superslab(p))
 		hak_spans_free(span_at(p, "free"));
-	else if (hak_next_may_own(p))
+	else if (is_foreign(p))
 		hak_next_free(p);
 	else
 		hak_die("free of %p, which is no block of this allocator", p);
@@ -136,21 +148,18 @@ size_t hak_usable(const void *p)
 		return 0;
 	if (in_superslab(p))
 		return span_at(p, "malloc_usable_size")->n_slabs << HAK_SLAB_SHIFT;
-	if (hak_next_may_own(p))
+	if (is_foreign(p))
 		return hak_next_usable_size((void *)(uintptr_t)p);
 	hak_die("malloc_usable_size of %p, which is no block of this allocator", p);
 }
 
-void *hak_zeroed_slow(size_t n, size_t size)
+static HAK_COLD void *zeroed_cold(size_t bytes)
 {
 	bool zeroed = false;
-	size_t bytes;
 	void *p;
 
-	if (__builtin_mul_overflow(n, size, &bytes))
-		return no_memory();
 	if (!ready())
-		return hak_next_calloc(n, size);
+		return hak_next_calloc(bytes, 1);
 	if (bytes > HAK_CLASS_MAX_SIZE)
 		p = span_alloc(bytes, 1, &zeroed);
 	else
@@ -158,6 +167,29 @@ void *hak_zeroed_slow(size_t n, size_t size)
 	if (p && !zeroed)
 		memset(p, 0, bytes);
 	return p;
+}
+
+/* Tries the magazine first, as the inline path does for what is short. */
+void *hak_zeroed_long(size_t less_one)
+{
+	hak_bin_ref bin;
+	void **top;
+
+	if (HAK_UNLIKELY(less_one >= HAK_TINY_MAX))
+		return zeroed_cold(less_one + 1);
+	bin = hak_bin_of_sixteens((less_one >> 4) + 1);
+	top = hak_bin_top(bin);
+	if (HAK_UNLIKELY(!((uintptr_t)top & (HAK_MAGAZINE_ALIGN - 1))))
+		return zeroed_cold(less_one + 1);
+	hak_bin_popped(bin);
+	return memset(top[-1], 0, less_one + 1);
+}
+
+void *hak_zeroed_slow(size_t n, size_t size)
+{
+	size_t bytes;
+
+	return __builtin_mul_overflow(n, size, &bytes) ? no_memory() : zeroed_cold(bytes);
 }
 
 void *hak_aligned(size_t align, size_t size)
@@ -178,11 +210,15 @@ void *hak_aligned(size_t align, size_t size)
 	return block_alloc(class);
 }
 
-/* Bytes to allocate for a block that had to move: room to grow again without moving. */
 static void *move(void *p, size_t old, size_t size)
 {
-	void *q = hak_tiny_alloc(size);
+	void *q = NULL;
 
+	/* One that grows will grow on. */
+	if (HAK_UNLIKELY(size > old && size >= HAK_SUPERSLAB_SIZE))
+		q = hak_heap_alloc_roomy(size);
+	if (!q)
+		q = hak_tiny_alloc(size);
 	if (q) {
 		memcpy(q, p, old < size ? old : size);
 		hak_tiny_free(p);
@@ -194,6 +230,7 @@ static void *resize_span(void *p, size_t size)
 {
 	struct hak_slab *span = span_at(p, "realloc");
 	size_t old = span->n_slabs << HAK_SLAB_SHIFT;
+	void *q;
 
 	if (size > PTRDIFF_MAX)
 		return no_memory();
@@ -207,6 +244,9 @@ static void *resize_span(void *p, size_t size)
 			if (hak_heap_resize(span, size))
 				return p;
 		}
+		q = hak_heap_move(span, size);
+		if (q)
+			return q;
 	}
 	return move(p, old, size);
 }

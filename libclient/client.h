@@ -39,6 +39,7 @@ void hak_stats_report(void);
 void *hak_aligned(size_t align, size_t size); /* any power of two */
 void *hak_resize_slow(void *p, size_t size);  /* realloc */
 void *hak_zeroed_slow(size_t n, size_t size); /* calloc; both inline in inline.h */
+void *hak_zeroed_long(size_t less_one);       /* of one byte more than that, or of 0 (SIZE_MAX) */
 size_t hak_usable(const void *p);
 size_t hak_give_back(void); /* trim: bytes */
 bool hak_is_ours(const void *p);

@@ -19,12 +19,12 @@ void hak_stats_read(struct hak_stats *ret_stats)
 	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
 		struct hak_central *central = &hak_tiny.central[c];
 
-		pthread_mutex_lock(&central->lock);
+		hak_lock_take(&central->lock);
 		s.block_bytes += central->blocks * hak_class[c].size;
 		s.slab_bytes += central->slabs << HAK_SLAB_SHIFT;
 		s.refills += central->refills;
 		s.flushes += central->flushes;
-		pthread_mutex_unlock(&central->lock);
+		hak_lock_drop(&central->lock);
 	}
 	/* Other threads may be at work between the looks. */
 	idle = hak_depot_bytes();

@@ -33,6 +33,8 @@ struct hak_report_status {
 	uint32_t nodes;
 	uint32_t io_uring_futex; /* 1: rings are waited for in io_uring; 0: by waiter threads */
 	uint64_t open_fds;
+	uint64_t stock_bytes;       /* filled and nobody's: ready for the next leases */
+	uint64_t stock_regions;     /* ready for the next processes */
 	uint64_t turned_away_total; /* connections refused: a limit, or no memory */
 	uint64_t slowed_total;      /* times that a session was over its rate of requests */
 	uint64_t refusal_ns;        /* the last refusal of memory or a connection: when, */
@@ -65,6 +67,7 @@ struct hak_report_session {
 	uint64_t returned; /* superslabs, total */
 	uint64_t refused;  /* lease requests answered with an error */
 	uint64_t last_request_ns;
+	uint64_t reserve; /* of the superslabs, granted ahead and not taken yet */
 	uint64_t slowed;  /* times that it was over its rate of requests */
 	uint32_t refusal; /* why the last lease was refused: enum hak_refusal, 0: none was */
 	uint32_t reserved0;
@@ -93,12 +96,14 @@ struct hak_report_limit {
 	uint64_t hits;  /* times that it refused something, or slowed a session down */
 };
 
-HAK_PIN_SIZE(struct hak_report_status, 208);
+HAK_PIN_SIZE(struct hak_report_status, 224);
 HAK_PIN_FIELD(struct hak_report_status, leased_bytes, 64);
 HAK_PIN_FIELD(struct hak_report_status, open_fds, 152);
-HAK_PIN_FIELD(struct hak_report_status, refusal, 200);
-HAK_PIN_SIZE(struct hak_report_session, 136);
+HAK_PIN_FIELD(struct hak_report_status, stock_bytes, 160);
+HAK_PIN_FIELD(struct hak_report_status, refusal, 216);
+HAK_PIN_SIZE(struct hak_report_session, 144);
+HAK_PIN_FIELD(struct hak_report_session, reserve, 120);
 HAK_PIN_FIELD(struct hak_report_session, since_ns, 40);
-HAK_PIN_FIELD(struct hak_report_session, refusal, 128);
+HAK_PIN_FIELD(struct hak_report_session, refusal, 136);
 HAK_PIN_SIZE(struct hak_report_limit, 64);
 HAK_PIN_FIELD(struct hak_report_limit, owner, 32);

@@ -60,18 +60,19 @@ static void give(uint32_t slab, uint32_t n)
 
 static void *meta(size_t size)
 {
+	size_t align = size < HAK_MAGAZINE_ALIGN ? HAK_LINE : HAK_MAGAZINE_ALIGN;
 	void **p = NULL;
 
 	pthread_mutex_lock(&arena.lock);
 	if (!arena.no_meta)
-		p = calloc(1, size + HAK_LINE);
+		p = calloc(1, size + 2 * align);
 	if (p) {
 		*p = metas;
 		metas = p;
 		arena.metas++;
 	}
 	pthread_mutex_unlock(&arena.lock);
-	return p ? hak_at(p, HAK_LINE) : NULL;
+	return p ? (void *)hak_align_up((uintptr_t)p + 1, align) : NULL;
 }
 
 void arena_init(uint32_t n_slabs)
@@ -140,7 +141,8 @@ static const char *check_list(const struct hak_central *central, uint32_t class)
 	uint32_t prev = HAK_NO_SLAB, empty = 0;
 	uint64_t runs = 0, listed = 0, blocks = 0, with_free = 0;
 
-	for (uint32_t i = central->partial; i != HAK_NO_SLAB; prev = i, i = slabs[i].next) {
+	for (uint32_t i = central->begun ? central->partial : HAK_NO_SLAB; i != HAK_NO_SLAB;
+	     prev = i, i = slabs[i].next) {
 		if (slabs[i].class != class || !slabs[i].on_list || slabs[i].prev != prev)
 			return "the list of slabs with free blocks";
 		if (++listed > arena.n_slabs)

@@ -17,19 +17,22 @@ uint8_t *hak_pagemap = &no_page;
 void hak_central_init(char *base, uint64_t size, struct hak_slab *slabs,
 		      const struct hak_tiny_source *source)
 {
-	pthread_mutexattr_t attr;
-
 	hak_tiny.base = base;
 	hak_tiny.size = size;
 	hak_tiny.slabs = slabs;
 	hak_tiny.source = *source;
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	for (uint32_t c = 0; c < HAK_CLASSES; c++) {
-		pthread_mutex_init(&hak_tiny.central[c].lock, &attr);
-		hak_tiny.central[c].partial = HAK_NO_SLAB;
+}
+
+static struct hak_central *central_lock(uint32_t class)
+{
+	struct hak_central *central = &hak_tiny.central[class];
+
+	hak_lock_take(&central->lock);
+	if (HAK_UNLIKELY(!central->begun)) {
+		central->begun = true;
+		central->partial = HAK_NO_SLAB;
 	}
-	pthread_mutexattr_destroy(&attr);
+	return central;
 }
 
 static uint32_t number_of(const struct hak_slab *slab)
@@ -153,10 +156,9 @@ static void check_unwritten(void *const *blocks, uint32_t n, uint32_t class)
 
 uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n)
 {
-	struct hak_central *central = &hak_tiny.central[class];
+	struct hak_central *central = central_lock(class);
 	uint32_t got = 0, more;
 
-	pthread_mutex_lock(&central->lock);
 	while (got < n) {
 		struct hak_slab *slab;
 
@@ -175,15 +177,14 @@ uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n)
 	}
 	central->blocks += got;
 	central->refills++;
-	pthread_mutex_unlock(&central->lock);
+	hak_lock_drop(&central->lock);
 	return got;
 }
 
 void hak_central_put(uint32_t class, void *const *blocks, uint32_t n)
 {
-	struct hak_central *central = &hak_tiny.central[class];
+	struct hak_central *central = central_lock(class);
 
-	pthread_mutex_lock(&central->lock);
 	for (uint32_t i = 0; i < n; i++) {
 		struct hak_slab *slab = hak_slab_of(blocks[i]);
 		int r;
@@ -207,16 +208,15 @@ void hak_central_put(uint32_t class, void *const *blocks, uint32_t n)
 	}
 	central->blocks -= n;
 	central->flushes++;
-	pthread_mutex_unlock(&central->lock);
+	hak_lock_drop(&central->lock);
 }
 
 void hak_central_trim(void)
 {
 	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
-		struct hak_central *central = &hak_tiny.central[c];
+		struct hak_central *central = central_lock(c);
 		uint32_t number;
 
-		pthread_mutex_lock(&central->lock);
 		for (number = central->partial; number != HAK_NO_SLAB && central->n_empty;) {
 			struct hak_slab *slab = &hak_tiny.slabs[number];
 
@@ -224,18 +224,18 @@ void hak_central_trim(void)
 			if (slab->n_free == hak_class[c].blocks)
 				slab_release(central, slab);
 		}
-		pthread_mutex_unlock(&central->lock);
+		hak_lock_drop(&central->lock);
 	}
 }
 
 void hak_central_lock_all(void)
 {
 	for (uint32_t c = 0; c < HAK_CLASSES; c++)
-		pthread_mutex_lock(&hak_tiny.central[c].lock);
+		hak_lock_take(&hak_tiny.central[c].lock);
 }
 
 void hak_central_unlock_all(void)
 {
 	for (uint32_t c = HAK_CLASSES; c-- > 0;)
-		pthread_mutex_unlock(&hak_tiny.central[c].lock);
+		hak_lock_drop(&hak_tiny.central[c].lock);
 }

@@ -14,22 +14,23 @@
  */
 #pragma once
 
-#include <pthread.h>
-
+#include "tiny/lock.h"
 #include "tiny/slab.h"
 
 struct hak_tiny_source {
 	/* `slabs` contiguous slabs, by the number of the first. False: out of memory. */
 	bool (*take)(uint32_t slabs, uint32_t *ret_slab);
 	void (*give)(uint32_t slab, uint32_t slabs);
-	/* Zeroed memory for metadata; never given back. NULL: none. */
+	/* Zeroed memory for metadata, aligned to a line, or to HAK_MAGAZINE_ALIGN if it is that
+	 * long; never given back. NULL: none. */
 	void *(*meta)(size_t size);
 	/* Takes what else the calling thread keeps: it flushes, or ends. NULL: nothing. */
 	void (*flush)(void);
 };
 
 struct hak_central {
-	pthread_mutex_t lock;
+	struct hak_lock lock;
+	bool begun;       /* false: zeroed, no page of it is touched, `partial` does not count */
 	uint32_t partial; /* slabs with free blocks, newest first; HAK_NO_SLAB ends it */
 	uint32_t n_empty; /* of these, wholly free ones */
 	void *bitmaps;    /* unused bitmaps of this class, linked through their first word */

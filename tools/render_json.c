@@ -28,18 +28,18 @@ struct field {
 	}
 
 static const struct field status_fields[] = {
-	STATUS(sessions),      STATUS(sessions_total), STATUS(leased_bytes),
-	STATUS(frozen_bytes),  STATUS(huge_bytes),     STATUS(requests_total),
-	STATUS(leases_total),  STATUS(returns_total),  STATUS(reclaimed_total),
-	STATUS(refused_total), STATUS(evicted_total),  STATUS(limit_bytes),
-	STATUS(nodes),         STATUS(open_fds),       STATUS(turned_away_total),
-	STATUS(slowed_total),
+	STATUS(sessions),      STATUS(sessions_total),    STATUS(leased_bytes),
+	STATUS(frozen_bytes),  STATUS(huge_bytes),        STATUS(requests_total),
+	STATUS(leases_total),  STATUS(returns_total),     STATUS(reclaimed_total),
+	STATUS(refused_total), STATUS(evicted_total),     STATUS(limit_bytes),
+	STATUS(nodes),         STATUS(open_fds),          STATUS(stock_bytes),
+	STATUS(stock_regions), STATUS(turned_away_total), STATUS(slowed_total),
 };
 
 static const struct field session_fields[] = {
-	SESSION(superslabs), SESSION(frozen),   SESSION(huge),
-	SESSION(bytes),      SESSION(requests), SESSION(granted),
-	SESSION(returned),   SESSION(refused),  SESSION(slowed),
+	SESSION(superslabs), SESSION(frozen),  SESSION(huge),     SESSION(bytes),
+	SESSION(requests),   SESSION(granted), SESSION(returned), SESSION(refused),
+	SESSION(reserve),    SESSION(slowed),
 };
 
 /* JSON's readers, jansson first, have no integers above this. */

@@ -22,6 +22,8 @@ void render_status_text(const struct hak_report_status *status, const char *sock
 	       text_bytes(b, status->limit_bytes));
 	printf("             %s in 2 MiB pages, %s frozen by forks\n",
 	       text_bytes(a, status->huge_bytes), text_bytes(b, status->frozen_bytes));
+	printf("stock        %s filled ahead, %llu regions ready\n",
+	       text_bytes(a, status->stock_bytes), wide(status->stock_regions));
 	printf("superslabs   %llu granted, %llu returned, %llu reclaimed after a death\n",
 	       wide(status->leases_total), wide(status->returns_total),
 	       wide(status->reclaimed_total));

@@ -50,7 +50,7 @@ def limit(key, *numbers):
 def refusals():
     """A status with what it refused last: for uid-bytes, three seconds ago."""
     old = struct.pack("<16s16QIIQ", b"9.8.7", 77, 1, 0, 10**10, *range(100, 112), 2, 0, 33)
-    return old + struct.pack("<4Q4I", 1, 2, 7 * 10**9, 7, 42, 1000, 2, 0)
+    return old + struct.pack("<6Q4I", 0, 0, 1, 2, 7 * 10**9, 7, 42, 1000, 2, 0)
 
 
 def pipe():
@@ -87,7 +87,7 @@ CASES = {
     "limits": (report(LIMITS, 64, 2),
                [records(limit(b"\x1b[2Jkey", 2, 3, 1000, 0, 5, 9) +
                         limit(b"\xff", 77, 88, 3, 4, 5, 6))]),
-    "refusals": (report(STATUS, 208, 1), [records(refusals())]),
+    "refusals": (report(STATUS, 224, 1), [records(refusals())]),
     "old-sessions": (report(SESSIONS, 40, 1), [records(session(b"old")[:40])]),
 }
 

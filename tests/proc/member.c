@@ -419,12 +419,12 @@ bool member_any(const struct hak_report_session *s, uint64_t arg)
 
 bool member_has_bytes(const struct hak_report_session *s, uint64_t bytes)
 {
-	return s->bytes == bytes;
+	return s->bytes - s->reserve * HAK_SUPERSLAB_SIZE == bytes;
 }
 
 bool member_has_more(const struct hak_report_session *s, uint64_t bytes)
 {
-	return s->bytes >= bytes;
+	return s->bytes - s->reserve * HAK_SUPERSLAB_SIZE >= bytes;
 }
 
 bool member_has_frozen(const struct hak_report_session *s, uint64_t at_least)

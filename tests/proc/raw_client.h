@@ -9,6 +9,7 @@
 
 #include "shared/layout.h"
 #include "shared/report.h"
+#include "shared/reserve.h"
 #include "shared/ring.h"
 #include "shared/wire.h"
 

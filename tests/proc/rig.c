@@ -271,6 +271,17 @@ void rig_wait_leased(struct rig *rig, uint64_t superslabs)
 		moment(rig, until, "leased bytes");
 }
 
+void rig_wait_stock(struct rig *rig, uint64_t regions, uint64_t superslabs)
+{
+	for (uint64_t until = deadline();; moment(rig, until, "stock")) {
+		struct hak_report_status status = rig_status(rig);
+
+		if (status.stock_regions == regions &&
+		    status.stock_bytes == superslabs * HAK_SUPERSLAB_SIZE)
+			return;
+	}
+}
+
 void rig_wait_fds(struct rig *rig, uint64_t n)
 {
 	for (uint64_t until = deadline(); rig_status(rig).open_fds != n;)

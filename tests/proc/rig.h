@@ -54,6 +54,8 @@ struct hak_report_status rig_status(struct rig *rig);
 /* Waits until so many sessions, or leased superslabs, are reported. */
 void rig_wait_sessions(struct rig *rig, uint64_t n);
 void rig_wait_leased(struct rig *rig, uint64_t superslabs);
+/* Waits until so many regions, and superslabs in them and in sessions, are ready. */
+void rig_wait_stock(struct rig *rig, uint64_t regions, uint64_t superslabs);
 /* Waits until the daemon has as many descriptors open as in an earlier status. */
 void rig_wait_fds(struct rig *rig, uint64_t n);
 

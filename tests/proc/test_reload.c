@@ -140,8 +140,9 @@ static void sighup_applies_what_it_can_and_says_so(void **state)
 	assert_non_null(strstr(rig->log, "key=session-bytes from=\"40 MiB\" to=\"20 MiB\""));
 	assert_non_null(strstr(rig->log, "key=huge-pages from=\"auto\" to=\"never\""));
 	assert_non_null(strstr(rig->log, "key=greeting-timeout from=\"5 s\" to=\"1500 ms\""));
-	assert_non_null(strstr(rig->log, "warning reload-key key=ring-wait from=\"auto\" "
-					 "to=\"threads\" effect=\"none: needs a restart\"\n"));
+	assert_non_null(strstr(rig->log,
+			       "warning reload-key section=daemon key=ring-wait from=\"auto\" "
+			       "to=\"threads\" effect=\"none: needs a restart\"\n"));
 	assert_int_equal(rig_status(rig).limit_bytes, SUPERSLABS(10));
 	assert_true(raw_limit(rig->socket, "sessions", 0, &limit));
 	assert_int_equal(limit.limit, 11);
@@ -163,6 +164,74 @@ static void sighup_applies_what_it_can_and_says_so(void **state)
 	/* What needs a restart still does; the rest is as it should be. */
 	rig_reload(rig, "info reloaded changed=1\n");
 	assert_non_null(strstr(rig->log, "key=ring-wait"));
+}
+
+static uint64_t huge_of_a_session(struct rig *rig)
+{
+	struct raw raw;
+	uint32_t first;
+	uint64_t huge;
+
+	assert_int_equal(raw_open(&raw, rig->socket), 0);
+	assert_int_equal(raw_lease(&raw, 4, &first), 0);
+	huge = rig_status(rig).huge_bytes;
+	raw_close(&raw);
+	rig_wait_sessions(rig, 0);
+	return huge;
+}
+
+/* In what a session finds ready, and in what is filled for it. */
+static void huge_pages_come_and_go_at_the_workers(void **state)
+{
+	struct rig *rig = rig_start("[stock]\nsession-bytes = 4 MiB\n");
+	uint64_t before;
+
+	*state = rig;
+	rig_wait_stock(rig, 1, 2);
+	before = huge_of_a_session(rig);
+	rig_wait_stock(rig, 1, 2);
+	rig_configure(rig, "z.conf", "[daemon]\nhuge-pages = never\n");
+	rig_reload(rig, "info reloaded changed=1\n");
+	assert_int_equal(huge_of_a_session(rig), 0);
+	rig_wait_stock(rig, 1, 2);
+	assert_int_equal(huge_of_a_session(rig), 0);
+	rig_wait_stock(rig, 1, 2);
+	rig_configure(rig, "z.conf", NULL);
+	rig_reload(rig, "info reloaded changed=1\n");
+	/* As before: where the kernel makes no such pages, there is nothing to see. */
+	assert_int_equal(!huge_of_a_session(rig), !before);
+}
+
+static void stock_follows_its_keys_at_once(void **state)
+{
+	struct rig *rig = rig_start("[stock]\nsession-bytes = 4 MiB\ndecay = 3600 s\n");
+	struct raw raw;
+	uint32_t first;
+
+	*state = rig;
+	rig_wait_stock(rig, 1, 2);
+	rig_configure(rig, "z.conf", "[stock]\nsession-bytes = 6 MiB\n");
+	rig_reload(rig, "section=stock key=session-bytes from=\"4 MiB\" to=\"6 MiB\" "
+			"effect=\"applied\"\n");
+	rig_wait_stock(rig, 1, 3);
+	/* The key of the same name that limits sessions is another one. */
+	assert_int_equal(raw_open(&raw, rig->socket), 0);
+	assert_int_equal(raw_lease(&raw, 1, &first), 0);
+	rig_wait_stock(rig, 1, 5); /* two of them are the session's own, not leased */
+	rig_configure(rig, "z.conf", "[stock]\nsession-bytes = 6 MiB\ndecay = 100 ms\n");
+	rig_reload(rig, "key=decay from=\"3600 s\" to=\"100 ms\" effect=\"applied\"\n");
+	rig_wait_stock(rig, 1, 3);
+	rig_configure(rig, "z.conf", "[stock]\nsessions = 0\n");
+	rig_reload(rig, "section=stock key=sessions from=\"8\" to=\"0\" effect=\"applied\"\n");
+	rig_wait_stock(rig, 0, 0);
+	rig_configure(rig, "z.conf", "[stock]\nsession-bytes = 2 MiB\n");
+	rig_reload(rig, "info reloaded changed=2\n");
+	rig_wait_stock(rig, 1, 1);
+	rig_configure(rig, "z.conf", "[stock]\nsession-bytes = 0 MiB\n");
+	rig_reload(rig, "info reloaded changed=1\n");
+	rig_wait_stock(rig, 0, 0);
+	assert_int_equal(raw_lease(&raw, 1, &first), 0);
+	raw_close(&raw);
 }
 
 static void a_wrong_configuration_changes_nothing(void **state)
@@ -293,6 +362,8 @@ int main(void)
 		TEST(a_wrong_drop_in_is_named),
 		TEST(what_is_printed_says_the_same_and_names_its_files),
 		TEST(sighup_applies_what_it_can_and_says_so),
+		TEST(huge_pages_come_and_go_at_the_workers),
+		TEST(stock_follows_its_keys_at_once),
 		TEST(a_wrong_configuration_changes_nothing),
 		TEST(nothing_changed_is_said_in_one_line),
 		TEST(limits_lowered_below_use_take_nothing_away),

@@ -100,6 +100,33 @@ static void over_its_rate_a_session_waits_and_nobody_else_does(void **state)
 	raw_close(&calm);
 }
 
+/* 20 a second: each of them is work for a worker in between, and each is one request. */
+static void leases_wait_as_well(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t before = hak_sys_now_ns();
+	struct hak_cqe cqe;
+	struct raw raw;
+
+	assert_int_equal(raw_open(&raw, rig->socket), 0);
+	for (int i = 0; i < 40; i++) {
+		struct hak_sqe sqe = raw_entry(&raw, HAK_OP_LEASE);
+
+		sqe.count = 1;
+		sqe.node = HAK_NODE_ANY;
+		assert_int_equal(raw_push(&raw, &sqe), 0);
+	}
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(raw_pop(&raw, &cqe), 0);
+		assert_int_equal(cqe.result, 0);
+	}
+	assert_true(hak_sys_now_ns() - before >= SECOND - SECOND / 100);
+	assert_true(session_of(rig, &raw).slowed > 0);
+	assert_int_equal(session_of(rig, &raw).requests, 40);
+	assert_int_equal(session_of(rig, &raw).superslabs, 40);
+	raw_close(&raw);
+}
+
 static void the_sessions_of_a_user_share_his_rate(void **state)
 {
 	struct rig *rig = *state;
@@ -227,6 +254,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH(setup_session_rate, over_its_rate_a_session_waits_and_nobody_else_does),
+		WITH(setup_session_rate, leases_wait_as_well),
 		WITH(setup_uid_rate, the_sessions_of_a_user_share_his_rate),
 		WITH(setup_session_rate, what_waits_can_end_in_any_way),
 		WITH(NULL, a_higher_rate_frees_who_waits_at_once),

@@ -152,7 +152,8 @@ import json, sys
 s = json.load(open(sys.argv[1]))
 keys = """version pid epoch uptime_ns sessions sessions_total leased_bytes frozen_bytes huge_bytes
 requests_total leases_total returns_total reclaimed_total refused_total evicted_total limit_bytes
-nodes ring_wait open_fds turned_away_total slowed_total last_refusal""".split()
+nodes ring_wait open_fds stock_bytes stock_regions turned_away_total slowed_total
+last_refusal""".split()
 assert s.keys() == set(keys), s.keys() ^ set(keys)
 text = ("version", "epoch", "ring_wait")
 assert s.pop("last_refusal") is None, s
@@ -195,7 +196,7 @@ signal.pause()'
 import json, os, sys
 (s,) = json.load(open(sys.argv[1]))["sessions"]
 keys = """id pid uid gid state comm age_ns superslabs frozen huge bytes requests granted returned
-refused idle_ns slowed last_refusal""".split()
+refused reserve idle_ns slowed last_refusal""".split()
 assert s.keys() == set(keys), s.keys() ^ set(keys)
 assert s["pid"] == int(sys.argv[2]) and s["comm"] == "python3", s
 assert s["slowed"] == 0 and s["last_refusal"] is None, s

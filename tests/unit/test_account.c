@@ -85,6 +85,31 @@ static void charges_are_all_or_nothing(void **state)
 	accounts_deinit(&accounts);
 }
 
+/* A charge that is tried ahead of need, or again, does not look like a refusal. */
+static void a_limit_is_hit_when_somebody_was_told(void **state)
+{
+	struct account *a, *b;
+	ACCOUNTS(accounts, 10, 8, 6);
+
+	assert_int_equal(account_open(&accounts, 1, &a), 0);
+	assert_int_equal(account_open(&accounts, 2, &b), 0);
+	assert_int_equal(account_charge(&accounts, a, 0, 11), HAK_REFUSAL_TOTAL_BYTES);
+	assert_int_equal(account_charge(&accounts, a, 0, 9), HAK_REFUSAL_UID_BYTES);
+	assert_int_equal(accounts.hits.bytes + a->hits.bytes + b->hits.bytes, 0);
+	account_refused(&accounts, a, HAK_REFUSAL_TOTAL_BYTES);
+	assert_int_equal(accounts.hits.bytes, 1);
+	assert_int_equal(a->hits.bytes, 0);
+	account_refused(&accounts, a, HAK_REFUSAL_UID_BYTES);
+	account_refused(&accounts, a, HAK_REFUSAL_SESSION_BYTES);
+	account_refused(&accounts, a, HAK_REFUSAL_MEMORY);
+	assert_int_equal(accounts.hits.bytes, 1);
+	assert_int_equal(a->hits.bytes, 1);
+	assert_int_equal(b->hits.bytes, 0);
+	account_close(&accounts, a);
+	account_close(&accounts, b);
+	accounts_deinit(&accounts);
+}
+
 static void descriptors_are_counted_for_connections_and_sessions(void **state)
 {
 	struct config config = make(10, 0, 0);
@@ -353,6 +378,7 @@ int main(void)
 		cmocka_unit_test(limits_that_are_not_set_are_the_total),
 		cmocka_unit_test(places_are_counted_per_user_and_in_total),
 		cmocka_unit_test(charges_are_all_or_nothing),
+		cmocka_unit_test(a_limit_is_hit_when_somebody_was_told),
 		cmocka_unit_test(descriptors_are_counted_for_connections_and_sessions),
 		cmocka_unit_test(a_first_connection_is_bound_by_its_users_descriptors),
 		cmocka_unit_test(descriptors_are_never_more_than_the_system_allows),

@@ -51,6 +51,10 @@ static void every_key_is_taken(void **state)
 			       "ring-wait = threads\n"
 			       "huge-pages = never\n"
 			       "\n"
+			       "[stock]\n"
+			       "sessions = 3\n"
+			       "session-bytes = 0 MiB\n"
+			       "decay = 250 ms\n"
 			       "[limits]\n"
 			       "total-bytes = 1 TiB\n"
 			       "session-bytes = 2048 KiB\n"
@@ -69,6 +73,9 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(config.log_level, LOG_AT_DEBUG);
 	assert_int_equal(config.ring_wait, RING_WAIT_THREADS);
 	assert_int_equal(config.huge_pages, HUGE_PAGES_NEVER);
+	assert_int_equal(config.stock_sessions, 3);
+	assert_int_equal(config.stock_session_bytes, 0);
+	assert_int_equal(config.stock_decay_ms, 250);
 	assert_int_equal(config.total_bytes, 1024 * GIB);
 	assert_int_equal(config.session_bytes, HAK_SUPERSLAB_SIZE);
 	assert_int_equal(config.uid_bytes, 3 * GIB);
@@ -183,6 +190,7 @@ static void the_manual_has_every_key(void **state)
 {
 	static char text[32768];
 	char path[4096], heading[64];
+	const char *section;
 
 	(void)snprintf(path, sizeof(path), "%.*s../../docs/man/hakmemd.conf.5.scd",
 		       (int)(strrchr(__FILE__, '/') + 1 - __FILE__), __FILE__);
@@ -191,8 +199,12 @@ static void the_manual_has_every_key(void **state)
 	for (unsigned i = 0; i < CONFIG_KEYS; i++) {
 		const char *at, *end, *word;
 
+		(void)snprintf(heading, sizeof(heading), "\n# [%s]\n", config_keys[i].section);
+		section = strstr(text, heading);
+		if (!section)
+			fail_msg("%s has no %s", path, heading);
 		(void)snprintf(heading, sizeof(heading), "\n*%s*\n\t", config_keys[i].name);
-		at = strstr(text, heading);
+		at = section ? strstr(section, heading) : NULL;
 		if (!at)
 			fail_msg("%s says nothing of %s", path, config_keys[i].name);
 		end = at ? strstr(at, "\n\n*") : NULL;
@@ -210,6 +222,9 @@ static void values_are_written_as_they_are_read(void **state)
 		"info",
 		"auto",
 		"auto",
+		"8",
+		"0 KiB",
+		"2 s",
 		"14745 MiB",
 		"512 GiB",
 		"3 GiB",
@@ -233,6 +248,7 @@ static void values_are_written_as_they_are_read(void **state)
 	config.session_bytes = 512 * GIB;
 	config.uid_bytes = 3 * GIB;
 	config.greeting_ms = 1500;
+	config.stock_session_bytes = 0; /* of a key of the same name in another section */
 	for (unsigned i = 0; i < CONFIG_KEYS; i++) {
 		const struct config_key *key = &config_keys[i];
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libclient/checked.h"
 #include "libclient/client.h"
 #include "libclient/heap.h"
 #include "libclient/inline.h"
@@ -16,6 +17,7 @@
 #include "tiny/depot.h"
 #include "tiny/thread.h"
 
+/* True on the direct path. */
 static inline bool ready(void)
 {
 	uint32_t state = atomic_load_explicit(&hak_client.state, memory_order_acquire);
@@ -68,7 +70,7 @@ static void *block_alloc(uint32_t class)
 static HAK_COLD void *alloc_slow(size_t size)
 {
 	if (HAK_UNLIKELY(!ready()))
-		return hak_next_malloc(size);
+		return hak_tiny.checked ? hak_checked_malloc(size) : hak_next_malloc(size);
 	return block_alloc(hak_class_of(size ? size : 1));
 }
 
@@ -116,6 +118,8 @@ void hak_free_cold(void *p)
 
 	if (class)
 		hak_thread_free(class, p);
+	else if (HAK_UNLIKELY(hak_tiny.checked))
+		hak_checked_free(p);
 	else if (!p)
 		return;
 	else if (in_superslab(p))
@@ -126,6 +130,14 @@ void hak_free_cold(void *p)
 		hak_die("free of %p, which is no block of this allocator", p);
 }
 
+void hak_free_sized_cold(void *p, size_t size)
+{
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		hak_checked_free_sized(p, size);
+	else
+		hak_free_cold(p);
+}
+
 size_t hak_usable(const void *p)
 {
 	uint32_t class = hak_page_class(p);
@@ -134,6 +146,8 @@ size_t hak_usable(const void *p)
 		return hak_class[class].size;
 	if (!p)
 		return 0;
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		return hak_checked_usable(p);
 	if (in_superslab(p))
 		return span_at(p, "malloc_usable_size")->n_slabs << HAK_SLAB_SHIFT;
 	if (hak_next_may_own(p))
@@ -150,7 +164,7 @@ void *hak_zeroed_slow(size_t n, size_t size)
 	if (__builtin_mul_overflow(n, size, &bytes))
 		return no_memory();
 	if (!ready())
-		return hak_next_calloc(n, size);
+		return hak_tiny.checked ? hak_checked_zeroed(bytes) : hak_next_calloc(n, size);
 	if (bytes > HAK_CLASS_MAX_SIZE)
 		p = span_alloc(bytes, 1, &zeroed);
 	else
@@ -165,7 +179,8 @@ void *hak_aligned(size_t align, size_t size)
 	uint32_t class;
 
 	if (!ready())
-		return hak_next_memalign(align, size);
+		return hak_tiny.checked ? hak_checked_aligned(align, size)
+					: hak_next_memalign(align, size);
 	if (align <= 16)
 		return hak_tiny_alloc(size);
 	if (size > HAK_CLASS_MAX_SIZE || align > HAK_CLASS_MAX_SIZE)
@@ -222,6 +237,8 @@ void *hak_resize_slow(void *p, size_t size)
 	}
 	if (!p)
 		return hak_tiny_alloc(size);
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		return hak_checked_realloc(p, size);
 	if (!ready() || (!class && !in_superslab(p) && hak_next_may_own(p)))
 		return hak_next_realloc(p, size);
 	if (!size) { /* as glibc: freed */
@@ -236,12 +253,12 @@ void *hak_resize_slow(void *p, size_t size)
 size_t hak_give_back(void)
 {
 	if (!ready())
-		return 0;
+		return hak_tiny.checked ? hak_checked_give_back() : 0;
 	reclaim();
 	return hak_heap_trim();
 }
 
 bool hak_is_ours(const void *p)
 {
-	return ready() && in_superslab(p);
+	return (ready() || hak_tiny.checked) && in_superslab(p);
 }

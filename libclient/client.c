@@ -4,11 +4,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "libclient/checked.h"
 #include "libclient/heap.h"
 #include "libclient/next.h"
 #include "libclient/pagemap.h"
 #include "shared/check.h"
-#include "tiny/central.h"
+#include "tiny/checked.h"
 #include "tiny/thread.h"
 
 struct hak_client hak_client;
@@ -38,13 +39,14 @@ static enum hak_client_state decide(struct hak_config *config)
 	r = hak_heap_init(config);
 	if (!r)
 		r = hak_thread_init(!config->checked);
-	hak_tiny.checked = config->checked;
+	if (!r && config->checked)
+		r = hak_checked_start();
 	if (r < 0) {
 		hak_warn("no address space for a heap (%s); using libc's malloc",
 			 strerrordesc_np(-r));
 		return libc_mode();
 	}
-	return HAK_CLIENT_READY;
+	return config->checked ? HAK_CLIENT_CHECKED : HAK_CLIENT_READY;
 }
 
 enum hak_client_state hak_client_start(void)
@@ -64,7 +66,7 @@ enum hak_client_state hak_client_start(void)
 	atomic_store_explicit(word, state, memory_order_release);
 	hak_sys_futex_wake(word, INT32_MAX);
 	/* May allocate, and can by now. */
-	if (state == HAK_CLIENT_READY)
+	if (state != HAK_CLIENT_LIBC)
 		hak_fork_init();
 	return (enum hak_client_state)state;
 }
@@ -78,6 +80,8 @@ __attribute__((constructor(101))) static void start(void)
 
 __attribute__((destructor(101))) static void stop(void)
 {
+	if (hak_client.state == HAK_CLIENT_CHECKED)
+		hak_checked_verify();
 	if (hak_client.config.stats)
 		hak_stats_report();
 }

@@ -6,7 +6,7 @@
 #include "libclient/pagemap.h"
 #include "libclient/spans.h"
 #include "shared/check.h"
-#include "tiny/central.h"
+#include "tiny/checked.h"
 #include "tiny/tiny.h"
 
 #define SLABS_SIZE  (HAK_WINDOW_SIZE / HAK_SLAB_SIZE * sizeof(struct hak_slab))
@@ -18,6 +18,7 @@
 /* Slab descriptors become writable in steps, so that strict overcommit is charged for few. */
 #define COVER_SUPERS 512u
 #define COVER_SIZE   ((uint64_t)COVER_SUPERS * HAK_SLABS_PER_SUPERSLAB * sizeof(struct hak_slab))
+#define COVER_SHADOW hak_shadow_size((uint64_t)COVER_SUPERS << HAK_SUPERSLAB_SHIFT)
 
 #define META_CHUNK ((size_t)256 << 10)
 
@@ -33,6 +34,9 @@ bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count)
 		if (covered[c / 64] & bit)
 			continue;
 		if (hak_sys_protect_rw(hak_at(heap->slabs, c * COVER_SIZE), COVER_SIZE) < 0)
+			return false;
+		if (heap->shadow &&
+		    hak_sys_protect_rw(hak_at(heap->shadow, c * COVER_SHADOW), COVER_SHADOW) < 0)
 			return false;
 		covered[c / 64] |= bit;
 	}
@@ -121,10 +125,10 @@ static void *source_meta(size_t size)
 	return p;
 }
 
-static int reserve(struct hak_heap *heap, uint8_t **ret_pagemap)
+static int reserve(struct hak_heap *heap, bool checked, uint8_t **ret_pagemap)
 {
 	uint64_t part = HAK_WINDOW_SIZE >> HAK_SLAB_SHIFT;
-	void *window, *tables, *pagemap;
+	void *window, *tables, *pagemap, *shadow = NULL;
 	int r = hak_sys_reserve(&window, hak_address_hint(HAK_WINDOW_SIZE, HAK_WINDOW_ALIGN),
 				HAK_WINDOW_SIZE, HAK_WINDOW_ALIGN);
 
@@ -140,9 +144,12 @@ static int reserve(struct hak_heap *heap, uint8_t **ret_pagemap)
 	r = hak_sys_protect_rw(hak_at(pagemap, (uintptr_t)window >> HAK_SLAB_SHIFT), part);
 	if (!r)
 		r = hak_sys_protect_rw(tables, TABLES_SIZE);
+	if (!r && checked)
+		r = hak_sys_map_zero(&shadow, hak_shadow_size(HAK_WINDOW_SIZE));
 	if (r < 0)
 		goto unmap_pagemap;
 	heap->base = window;
+	heap->shadow = shadow;
 	heap->slabs = hak_at(tables, TABLES_SIZE);
 	hak_carve_init(&heap->carve, tables, hak_at(tables, SUPERS_SIZE), HAK_WINDOW_SUPERSLABS,
 		       HAK_LOCAL_FIRST);
@@ -166,7 +173,7 @@ int hak_heap_init(const struct hak_config *config)
 						       hak_spans_flush };
 	struct hak_heap *heap = &hak_heap;
 	uint8_t *pagemap;
-	int r = reserve(heap, &pagemap);
+	int r = reserve(heap, config->checked, &pagemap);
 
 	if (r < 0)
 		return r;

@@ -55,6 +55,7 @@ struct hak_heap {
 	struct hak_carve carve;
 	struct hak_runs local;
 	struct hak_slab *slabs;
+	uint16_t *shadow; /* of the checked path, else NULL; grows with the descriptors */
 	struct hak_session session;
 	bool want_daemon; /* the mode allows a session */
 	bool say_so;      /* and its absence is worth a line on stderr */

@@ -57,7 +57,7 @@ void hak_stats_report(void)
 {
 	struct hak_stats s;
 
-	if (hak_client.state != HAK_CLIENT_READY) {
+	if (hak_client.state == HAK_CLIENT_LIBC) {
 		hak_warn("stats: mode libc");
 		return;
 	}

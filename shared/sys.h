@@ -59,6 +59,8 @@ int hak_sys_move_over(void *from, void *at, uint64_t size);
 int hak_sys_map_readonly(void **ret_base, int fd, uint64_t size);
 int hak_sys_unmap(void *at, uint64_t size);
 int hak_sys_protect_rw(void *at, uint64_t size);
+/* Inaccessible; its contents stay. */
+int hak_sys_protect_none(void *at, uint64_t size);
 int hak_sys_advise(void *at, uint64_t size, int advice);
 /* Names a private mapping in /proc/self/maps where the kernel can; failure is of no account. */
 void hak_sys_name(void *at, uint64_t size, const char *name);

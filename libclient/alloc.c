@@ -77,7 +77,7 @@ static HAK_COLD void *alloc_slow(size_t size)
 /* Sizes beyond the inline path have magazines, too: they pay for finding their class. */
 void *hak_alloc_cold(size_t size)
 {
-	if (HAK_LIKELY(size - 1 < HAK_CLASS_MAX_SIZE)) {
+	if (HAK_LIKELY(size - HAK_TINY_MAX - 1 < HAK_CLASS_MAX_SIZE - HAK_TINY_MAX)) {
 		hak_bin_ref bin = hak_bin_of_byte((uint8_t)(2 * hak_class_of(size)));
 		void **top = hak_bin_top(bin);
 

@@ -57,7 +57,9 @@ static void *span(size_t size, size_t align, bool *ret_zeroed)
 
 void *hak_checked_malloc(size_t size)
 {
-	if (HAK_LIKELY(size <= HAK_CHECKED_MAX_SIZE))
+	if (HAK_LIKELY(size <= HAK_TINY_MAX - HAK_CHECKED_SLACK))
+		return block(hak_tiny_class[(size + HAK_CHECKED_SLACK + 15) >> 4], size);
+	if (size <= HAK_CHECKED_MAX_SIZE)
 		return block(hak_class_of(size + HAK_CHECKED_SLACK), size);
 	return span(size, 1, NULL);
 }

@@ -61,7 +61,7 @@ void *hak_guarded_alloc(size_t size, size_t align, bool *ret_zeroed)
 
 	if (align <= PAGE)
 		front = PAGE + pages - hak_align_up(size, align < 16 ? 16 : align);
-	else if (align > HAK_SLAB_SIZE)
+	else if (align >= HAK_SLAB_SIZE)
 		front = 0;
 	whole = (front & ~(PAGE - 1)) + pages + PAGE;
 	p = hak_heap_alloc(whole, front ? 1 : align, ret_zeroed);
@@ -70,7 +70,8 @@ void *hak_guarded_alloc(size_t size, size_t align, bool *ret_zeroed)
 	span = hak_slab_of(p);
 	/* Before the guards, so that a fork between the two renews them. */
 	span->front = (uint32_t)front;
-	__atomic_store_n(&span->asked, size, __ATOMIC_RELEASE);
+	span->asked = size;
+	__atomic_store_n(&span->hint, 1, __ATOMIC_RELEASE);
 	at = place_of(span);
 	protect(&at);
 	memset(p + at.low, HAK_FREE_BYTE, at.front - at.low);
@@ -216,6 +217,17 @@ void hak_guarded_die(const void *p, const char *deed)
 		(void *)at.start);
 }
 
+uint64_t hak_guarded_delayed(uint64_t *ret_bytes)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&delay.lock);
+	n = delay.n;
+	*ret_bytes = delay.bytes;
+	pthread_mutex_unlock(&delay.lock);
+	return n;
+}
+
 void hak_guarded_lock(void)
 {
 	pthread_mutex_lock(&delay.lock);
@@ -234,7 +246,7 @@ void hak_guarded_renew(void)
 			i |= HAK_SLABS_PER_SUPERSLAB - 1;
 			continue;
 		}
-		if (slab->kind != HAK_SLAB_SPAN || !__atomic_load_n(&slab->asked, __ATOMIC_ACQUIRE))
+		if (slab->kind != HAK_SLAB_SPAN || !__atomic_load_n(&slab->hint, __ATOMIC_ACQUIRE))
 			continue;
 		at = place_of(slab);
 		protect(&at);

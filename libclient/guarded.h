@@ -7,7 +7,7 @@
  *
  * The block ends where the guard begins if its alignment permits; what is left on the accessible
  * pages is HAK_FREE_BYTE and looked at by free. Alignments above a page take the guard in front to
- * that alignment, above a slab there is none in front.
+ * that alignment, from a slab's on there is none in front.
  *
  * DELAY  the last DELAY_SPANS freed, of at most DELAY_HELD bytes of memory (local memory beyond
  * SCRUB_LIMIT goes to the kernel when it is freed) and DELAY_BYTES of addresses; the newest stays
@@ -30,6 +30,9 @@ struct hak_slab *hak_guarded_find(const void *p);
 bool hak_guarded_free(struct hak_slab *span);
 /* Hands what is delayed to the heap. */
 void hak_guarded_flush(void);
+
+/* How many are delayed now, and the bytes of their spans. */
+uint64_t hak_guarded_delayed(uint64_t *ret_bytes);
 
 /* Why p, in a superslab but in no slab of blocks, is not the start of a block in use. */
 _Noreturn void hak_guarded_die(const void *p, const char *deed);

@@ -10,13 +10,13 @@
 #define RING_LEAST  4u
 #define STACK_LEAST 2u
 #define RING_BYTES  16384u /* in a ring, where RING_LEAST blocks are not more */
-#define STACK_BYTES 8192u
+#define STACK_BYTES 32768u
 
 struct line {
-	uint16_t at;     /* place of the ring's oldest */
-	uint16_t n;      /* in the stack */
-	uint16_t length; /* of the ring; 0: not open yet */
-	uint16_t room;   /* of the stack */
+	uint32_t at;     /* place of the ring's oldest */
+	uint32_t n;      /* in the stack */
+	uint32_t length; /* of the ring; 0: not open yet */
+	uint32_t room;   /* of the stack */
 	void *stack[STACK_MOST];
 	void *ring[RING_MOST]; /* NULL: nothing yet */
 };
@@ -48,6 +48,17 @@ static pthread_key_t exit_key;
 
 /* ---- bytes ---- */
 
+/* By hand up to LOOP_MOST bytes: libc's functions choose by size, and sizes come as a surprise to
+ * the processor, which then guesses wrong more than once. */
+#define LOOP_MOST 1024u
+
+typedef uint64_t piece __attribute__((vector_size(16), may_alias));
+typedef uint64_t word_at __attribute__((aligned(1), may_alias));
+typedef piece piece_at __attribute__((aligned(1)));
+
+#define FREE_WORD  (HAK_FREE_BYTE * UINT64_C(0x0101010101010101))
+#define FREE_PIECE ((piece){ FREE_WORD, FREE_WORD })
+
 bool hak_checked_untouched(const void *p, size_t n)
 {
 	/* Aligned, and short enough to stay in the first-level cache. */
@@ -59,6 +70,49 @@ bool hak_checked_untouched(const void *p, size_t n)
 		p = (const char *)p + sizeof(pattern);
 	}
 	return !memcmp(p, pattern, n);
+}
+
+/* What the four pieces at `at` have that is not HAK_FREE_BYTE. */
+static inline piece strange(const piece *at)
+{
+	return ((at[0] ^ FREE_PIECE) | (at[1] ^ FREE_PIECE)) |
+	       ((at[2] ^ FREE_PIECE) | (at[3] ^ FREE_PIECE));
+}
+
+/* The same for pieces. Four at a time, the last four overlapping: one loop, one surprise. */
+static inline bool pieces_untouched(const piece *at, const piece *end)
+{
+	piece sum = { 0 };
+
+	if (HAK_LIKELY(end - at >= 4)) {
+		sum = strange(end - 4);
+		for (; at < end - 4; at += 4)
+			sum |= strange(at);
+	} else {
+		for (; at < end; at++)
+			sum |= *at ^ FREE_PIECE;
+	}
+	return !(sum[0] | sum[1]);
+}
+
+static inline void fill_four(piece *at)
+{
+	at[0] = FREE_PIECE;
+	at[1] = FREE_PIECE;
+	at[2] = FREE_PIECE;
+	at[3] = FREE_PIECE;
+}
+
+static inline void pieces_fill(piece *at, piece *end)
+{
+	if (HAK_LIKELY(end - at >= 4)) {
+		fill_four(end - 4);
+		for (; at < end - 4; at += 4)
+			fill_four(at);
+	} else {
+		for (; at < end; at++)
+			*at = FREE_PIECE;
+	}
 }
 
 static HAK_COLD _Noreturn void die_written(const void *p, const char *what, size_t from)
@@ -73,16 +127,34 @@ static HAK_COLD _Noreturn void die_written(const void *p, const char *what, size
 		p, from, hak_class[slab->class].size, slab->class, hak_slab_start(slab));
 }
 
-static inline void check_free(const void *p, uint32_t class)
+static inline void check_free(const char *p, size_t size)
 {
-	if (HAK_UNLIKELY(!hak_checked_untouched(p, hak_class[class].size)))
-		die_written(p, "write after free to", 0);
+	bool good;
+
+	if (HAK_LIKELY(size <= LOOP_MOST))
+		good = pieces_untouched((const void *)p, (const void *)(p + size));
+	else
+		good = hak_checked_untouched(p, size);
+	if (HAK_UNLIKELY(!good))
+		die_written(p, "write after free to, or past the end of,", 0);
 }
 
-static inline void check_slack(const char *p, size_t size, uint32_t class)
+/* The slack has HAK_CHECKED_SLACK bytes or more. Its ends are where writes past a block's end, and
+ * before the start of the next, have to go through; the rest is looked at with the free block. */
+static inline void check_slack(const char *p, size_t asked, size_t size)
 {
-	if (HAK_UNLIKELY(!hak_checked_untouched(p + size, hak_class[class].size - size)))
-		die_written(p, "write past the end of", size);
+	uint64_t first = *(const word_at *)(p + asked), last = *(const word_at *)(p + size - 8);
+
+	if (HAK_UNLIKELY((first ^ FREE_WORD) | (last ^ FREE_WORD)))
+		die_written(p, "write past the end of", asked);
+}
+
+static inline void fill(char *p, size_t asked)
+{
+	if (HAK_LIKELY(asked <= LOOP_MOST)) /* to the end of the last piece: it is that already */
+		pieces_fill((void *)p, (void *)(p + ((asked + 15) & ~(size_t)15)));
+	else
+		memset(p, HAK_FREE_BYTE, asked);
 }
 
 /* ---- the shadow ---- */
@@ -152,7 +224,7 @@ void hak_checked_release(struct hak_slab *slab)
 	uint32_t blocks = hak_class[slab->class].blocks, size = hak_class[slab->class].size;
 
 	for (uint32_t i = 0; i < blocks; i++)
-		check_free(hak_slab_start(slab) + (size_t)i * size, slab->class);
+		check_free(hak_slab_start(slab) + (size_t)i * size, size);
 }
 
 /* ---- a thread's blocks ---- */
@@ -173,8 +245,8 @@ static HAK_COLD void line_open(struct line *line, uint32_t class)
 	uint32_t length, room;
 
 	hak_checked_bounds(class, &length, &room);
-	line->length = (uint16_t)length;
-	line->room = (uint16_t)room;
+	line->length = length;
+	line->room = room;
 }
 
 static void line_flush(struct line *line, uint32_t class)
@@ -185,9 +257,9 @@ static void line_flush(struct line *line, uint32_t class)
 		if (line->ring[i])
 			line->ring[n++] = line->ring[i];
 	for (uint32_t i = 0; i < n; i++)
-		check_free(line->ring[i], class);
+		check_free(line->ring[i], hak_class[class].size);
 	for (uint32_t i = 0; i < line->n; i++)
-		check_free(line->stack[i], class);
+		check_free(line->stack[i], hak_class[class].size);
 	if (n)
 		hak_central_put(class, line->ring, n);
 	if (line->n)
@@ -272,7 +344,7 @@ static HAK_COLD void *refill(struct line *line, uint32_t class)
 
 	if (!line)
 		return hak_central_take(class, &block, 1) ? block : NULL;
-	line->n = (uint16_t)hak_central_take(class, line->stack, (line->room + 1u) / 2);
+	line->n = hak_central_take(class, line->stack, (line->room + 1u) / 2);
 	return line->n ? line->stack[--line->n] : NULL;
 }
 
@@ -282,7 +354,7 @@ static HAK_COLD void make_room(struct line *line, uint32_t class)
 	uint32_t n = line->n / 2u;
 
 	hak_central_put(class, line->stack, n);
-	line->n = (uint16_t)(line->n - n);
+	line->n -= n;
 	memmove(line->stack, line->stack + n, line->n * sizeof(line->stack[0]));
 }
 
@@ -297,7 +369,7 @@ void *hak_checked_take(uint32_t class, size_t size)
 		p = refill(line, class);
 	if (HAK_UNLIKELY(!p))
 		return NULL;
-	check_free(p, class);
+	check_free(p, hak_class[class].size);
 	__atomic_store_n(shadow_of(p), (uint16_t)(size + 1), __ATOMIC_RELAXED);
 	return p;
 }
@@ -315,8 +387,8 @@ bool hak_checked_put(void *p)
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return false;
 	class = hak_slab_of(p)->class;
-	check_slack(p, word - 1u, class);
-	memset(p, HAK_FREE_BYTE, word - 1u);
+	check_slack(p, word - 1u, hak_class[class].size);
+	fill(p, word - 1u);
 	line = line_of(class);
 	if (HAK_UNLIKELY(!line)) {
 		hak_central_put(class, &p, 1);
@@ -324,7 +396,7 @@ bool hak_checked_put(void *p)
 	}
 	oldest = line->ring[line->at];
 	line->ring[line->at] = p;
-	line->at = (uint16_t)(line->at + 1 == line->length ? 0 : line->at + 1);
+	line->at = line->at + 1 == line->length ? 0 : line->at + 1;
 	if (HAK_LIKELY(oldest)) {
 		if (HAK_UNLIKELY(line->n == line->room))
 			make_room(line, class);
@@ -338,7 +410,7 @@ bool hak_checked_resize(void *p, size_t size)
 	size_t old = hak_checked_find(p) - 1u;
 	uint32_t class = hak_slab_of(p)->class;
 
-	check_slack(p, old, class);
+	check_slack(p, old, hak_class[class].size);
 	if (size > HAK_CHECKED_MAX_SIZE || hak_class_of(size + HAK_CHECKED_SLACK) != class)
 		return false;
 	if (size < old)
@@ -357,7 +429,7 @@ static void verify_slab(const struct hak_slab *slab)
 		for (uint64_t word = slab->bits[w]; word; word &= word - 1)
 			check_free(hak_slab_start(slab) +
 					   (w * 64u + (uint32_t)__builtin_ctzll(word)) * size,
-				   slab->class);
+				   size);
 }
 
 void hak_checked_verify(void)

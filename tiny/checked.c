@@ -281,6 +281,14 @@ void hak_checked_flush(void)
 		flush(self.lines);
 }
 
+static void lines_give(struct lines *lines)
+{
+	pthread_mutex_lock(&store.lock);
+	lines->next = store.unused;
+	store.unused = lines;
+	pthread_mutex_unlock(&store.lock);
+}
+
 static void on_thread_exit(void *arg)
 {
 	struct lines *lines = arg;
@@ -288,10 +296,7 @@ static void on_thread_exit(void *arg)
 	flush(lines);
 	self.lines = NULL;
 	self.state = GONE;
-	pthread_mutex_lock(&store.lock);
-	lines->next = store.unused;
-	store.unused = lines;
-	pthread_mutex_unlock(&store.lock);
+	lines_give(lines);
 }
 
 static struct lines *lines_new(void)
@@ -315,7 +320,12 @@ static HAK_COLD struct lines *set_up(void)
 	/* Setting a key's value may allocate: those blocks come from the centrals. */
 	self.state = SETTING_UP;
 	lines = lines_new();
-	if (!lines || pthread_setspecific(exit_key, lines)) {
+	if (!lines) { /* perhaps there is memory next time */
+		self.state = NEW;
+		return NULL;
+	}
+	if (pthread_setspecific(exit_key, lines)) {
+		lines_give(lines);
 		self.state = GONE;
 		return NULL;
 	}

@@ -461,7 +461,8 @@ static void absurd_realloc(void)
 
 #define INSIDE_LARGE "free of the inside of " LARGE_PLACE
 #define NOT_OURS     " of @p, which is no block of this allocator"
-#define NOT_IN_USE   " of @p, which is no block in use: freed before, or not the start of one"
+/* Of this allocator, if the daemon has its superslab again, or in use. */
+#define NO_BLOCK " of @p, which is no block "
 
 const struct misuse misuse_frees[] = {
 	{ "twice-small", twice_small, ENDS_SAYING, "double free of " SMALL_PLACE },
@@ -470,8 +471,8 @@ const struct misuse misuse_frees[] = {
 	{ "twice-small-later", twice_small_later, ENDS_SAYING, "double free of " SMALL_PLACE },
 	{ "twice-large-later", twice_large_later, ENDS_SAYING, "double free of " LARGE_PLACE },
 	{ "twice-after-trim", twice_after_trim, ENDS_SAYING, "double free of " SPARSE_PLACE },
-	{ "twice-slab-gone", twice_slab_gone, ENDS_SAYING, "free" NOT_IN_USE },
-	{ "twice-span-gone", twice_span_gone, ENDS_SAYING, "free" NOT_IN_USE },
+	{ "twice-slab-gone", twice_slab_gone, ENDS_SAYING, "free" NO_BLOCK },
+	{ "twice-span-gone", twice_span_gone, ENDS_SAYING, "free" NO_BLOCK },
 	{ "twice-other-thread", twice_other_thread, ENDS_SAYING, "double free of " SMALL_PLACE },
 	{ "twice-second-in-thread", twice_second_in_thread, ENDS_SAYING,
 	  "double free of " SMALL_PLACE },

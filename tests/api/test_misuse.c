@@ -99,6 +99,8 @@ static void run(struct outcome *ret, const char *mode, const char *name)
 		n += (size_t)got;
 	close(pipes[0]);
 	ret->output[n] = 0;
+	for (at = ret->output; (at = strchr(at, '\n')); at++)
+		*at = '|'; /* so that it fits a TAP comment */
 	ret->status = api_wait(pid);
 	at = strchr(ret->output, '@');
 	ret->p = NULL;

@@ -2,8 +2,8 @@
 /*
  * client.h - what the process decided at start, and the malloc semantics that both libraries share.
  *
- * State moves once: NOT_YET -> READY, LIBC or CHECKED. The first cold allocation, or the constructor,
- * makes the move; the hot path never looks.
+ * State moves once: NOT_YET -> READY, LIBC or CHECKED. The first cold allocation, or the
+ * constructor, makes the move; the hot path never looks.
  */
 #pragma once
 

@@ -45,7 +45,7 @@ int hak_checked_init(uint16_t *shadow);
 
 /* A block of `class` for `size` bytes; its slack and contents are HAK_FREE_BYTE. NULL: none. */
 void *hak_checked_take(uint32_t class, size_t size);
-/* The size that the block in use at p was asked for, plus one. 0: there is none that starts at p. */
+/* The size that the block in use at p was asked for, plus one. 0: none starts there. */
 uint32_t hak_checked_find(const void *p);
 /* Frees the block in use at p. False: there is none, nothing is changed. */
 bool hak_checked_put(void *p);

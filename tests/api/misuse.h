@@ -20,6 +20,7 @@ struct misuse {
 
 /* Each ends with an entry without a name. */
 extern const struct misuse misuse_frees[];
+extern const struct misuse misuse_sizes[];
 extern const struct misuse misuse_writes[];
 
 /* The address that the message has to name. */

@@ -52,7 +52,7 @@ void misuse_churn(void)
 /* NULL: there are not that many. */
 static const struct misuse *nth(size_t n)
 {
-	const struct misuse *const tables[] = { misuse_frees, misuse_writes };
+	const struct misuse *const tables[] = { misuse_frees, misuse_sizes, misuse_writes };
 
 	for (size_t t = 0; t < API_COUNT(tables); t++) {
 		for (const struct misuse *m = tables[t]; m->name; m++)

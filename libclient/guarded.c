@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "libclient/guarded.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -14,8 +15,18 @@
 #define DELAY_HELD  ((uint64_t)32 << 20)
 #define DELAY_BYTES ((uint64_t)1 << 30)
 
+#define GUARDS_MOST 10000u
+
 /* Smaller ones are filled: cheaper than new pages. */
 #define SCRUB_LIMIT ((uint64_t)256 << 10)
+
+/* In a span's `hint`: its other fields are set, and it has guards or not. */
+enum {
+	GUARDED = 1,
+	BARE
+};
+
+static _Atomic uint32_t n_guarded;
 
 static struct {
 	pthread_mutex_t lock;
@@ -45,6 +56,14 @@ static struct place place_of(const struct hak_slab *span)
 	};
 }
 
+static bool may_guard(void)
+{
+	if (atomic_fetch_add_explicit(&n_guarded, 1, memory_order_relaxed) < GUARDS_MOST)
+		return true;
+	atomic_fetch_sub_explicit(&n_guarded, 1, memory_order_relaxed);
+	return false;
+}
+
 static void protect(const struct place *at)
 {
 	if (at->low)
@@ -57,6 +76,7 @@ void *hak_guarded_alloc(size_t size, size_t align, bool *ret_zeroed)
 	uint64_t pages = hak_align_up(size, PAGE), front = align, whole;
 	struct hak_slab *span;
 	struct place at;
+	bool guard;
 	char *p;
 
 	if (align <= PAGE)
@@ -71,9 +91,11 @@ void *hak_guarded_alloc(size_t size, size_t align, bool *ret_zeroed)
 	/* Before the guards, so that a fork between the two renews them. */
 	span->front = (uint32_t)front;
 	span->asked = size;
-	__atomic_store_n(&span->hint, 1, __ATOMIC_RELEASE);
+	guard = may_guard();
+	__atomic_store_n(&span->hint, guard ? GUARDED : BARE, __ATOMIC_RELEASE);
 	at = place_of(span);
-	protect(&at);
+	if (guard)
+		protect(&at);
 	memset(p + at.low, HAK_FREE_BYTE, at.front - at.low);
 	memset(p + at.front + size, HAK_FREE_BYTE, at.high - at.front - size);
 	return p + front;
@@ -165,6 +187,8 @@ bool hak_guarded_free(struct hak_slab *span)
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return false;
 	check_pads(&at);
+	if (span->hint == GUARDED)
+		atomic_fetch_sub_explicit(&n_guarded, 1, memory_order_relaxed);
 	held = scrub(&at);
 	(void)hak_sys_protect_none(at.start, at.size);
 	pthread_mutex_lock(&delay.lock);
@@ -246,7 +270,8 @@ void hak_guarded_renew(void)
 			i |= HAK_SLABS_PER_SUPERSLAB - 1;
 			continue;
 		}
-		if (slab->kind != HAK_SLAB_SPAN || !__atomic_load_n(&slab->hint, __ATOMIC_ACQUIRE))
+		if (slab->kind != HAK_SLAB_SPAN ||
+		    __atomic_load_n(&slab->hint, __ATOMIC_ACQUIRE) != GUARDED)
 			continue;
 		at = place_of(slab);
 		protect(&at);

@@ -13,7 +13,8 @@
  * SCRUB_LIMIT goes to the kernel when it is freed) and DELAY_BYTES of addresses; the newest stays
  * whatever its size. Process-wide. malloc_trim() and a shortage of memory empty it.
  *
- * Where the kernel refuses more mappings (vm.max_map_count), a block goes without guards.
+ * A process may have 65,530 mappings (vm.max_map_count), and a block's guards are two more: beyond
+ * GUARDS_MOST blocks alive, and where the kernel refuses, a block goes without.
  *
  * LOCK  the delay's, before the heap's. FORK: hak_guarded_lock() before and, once superslabs have
  * been mapped anew, hak_guarded_renew(); hak_guarded_unlock() after, in parent and child.

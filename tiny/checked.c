@@ -110,8 +110,10 @@ static inline void pieces_fill(piece *at, piece *end)
 		for (; at < end - 4; at += 4)
 			fill_four(at);
 	} else {
-		for (; at < end; at++)
+		for (; at < end; at++) {
+			__asm__("" : "+r"(at)); /* or it would be a call of memset */
 			*at = FREE_PIECE;
+		}
 	}
 }
 
@@ -457,9 +459,11 @@ void hak_checked_verify(void)
 
 int hak_checked_init(uint16_t *at)
 {
+	int r = pthread_key_create(&exit_key, on_thread_exit);
+
 	shadow = at;
-	hak_tiny.checked = true;
-	return -pthread_key_create(&exit_key, on_thread_exit);
+	hak_tiny.checked = r == 0;
+	return -r;
 }
 
 void hak_checked_lock(void)

@@ -39,7 +39,7 @@ struct hak_slab {
 	uint32_t next; /* central's list of slabs with free blocks; HAK_NO_SLAB ends it */
 	uint32_t prev;
 	uint32_t front;   /* SPAN, CACHED of the checked path: from its start to the block's; set,
-			     as `asked` is, once `hint` is 1 */
+			     as `asked` is, once `hint` is not 0 */
 	uint64_t n_slabs; /* SPAN */
 	uint64_t *bits;   /* set: free */
 	uint64_t word;    /* the bitmap itself where it fits */

@@ -379,6 +379,20 @@ static void delayed_large(void)
 	reuse_is_delayed(LARGE);
 }
 
+/* More than a process may have mappings, if each had guards. */
+static void many_large(void)
+{
+	static char *many[40000];
+
+	for (size_t i = 0; i < API_COUNT(many); i++)
+		CHECK((many[i] = malloc(9 * 4096)) != NULL);
+	for (size_t i = 0; i < API_COUNT(many); i += 1000)
+		memset(many[i], 1, 9 * 4096);
+	for (size_t i = 0; i < API_COUNT(many); i++)
+		free(many[i]);
+	free(block(LARGE));
+}
+
 #define PAST(at, size, class)                                          \
 	"write past the end of @p, at byte " #at " (a block of " #size \
 	" bytes, size class " #class ", in the slab at @s)"
@@ -436,5 +450,6 @@ const struct misuse misuse_writes[] = {
 	{ "fresh-large", fresh_large, ENDS_WELL, NULL },
 	{ "delayed-small", delayed_small, ENDS_WELL, NULL },
 	{ "delayed-large", delayed_large, ENDS_WELL, NULL },
+	{ "many-large", many_large, ENDS_WELL, NULL },
 	{ 0 },
 };

@@ -48,16 +48,11 @@ static pthread_key_t exit_key;
 
 /* ---- bytes ---- */
 
-/* By hand up to LOOP_MOST bytes: libc's functions choose by size, and sizes come as a surprise to
- * the processor, which then guesses wrong more than once. */
-#define LOOP_MOST 1024u
+/* libc's memcmp and memset: loops of our own were slower, with vectors of 16, 32 and 64 bytes. */
 
-typedef uint64_t piece __attribute__((vector_size(16), may_alias));
 typedef uint64_t word_at __attribute__((aligned(1), may_alias));
-typedef piece piece_at __attribute__((aligned(1)));
 
-#define FREE_WORD  (HAK_FREE_BYTE * UINT64_C(0x0101010101010101))
-#define FREE_PIECE ((piece){ FREE_WORD, FREE_WORD })
+#define FREE_WORD (HAK_FREE_BYTE * UINT64_C(0x0101010101010101))
 
 bool hak_checked_untouched(const void *p, size_t n)
 {
@@ -70,51 +65,6 @@ bool hak_checked_untouched(const void *p, size_t n)
 		p = (const char *)p + sizeof(pattern);
 	}
 	return !memcmp(p, pattern, n);
-}
-
-/* What the four pieces at `at` have that is not HAK_FREE_BYTE. */
-static inline piece strange(const piece *at)
-{
-	return ((at[0] ^ FREE_PIECE) | (at[1] ^ FREE_PIECE)) |
-	       ((at[2] ^ FREE_PIECE) | (at[3] ^ FREE_PIECE));
-}
-
-/* The same for pieces. Four at a time, the last four overlapping: one loop, one surprise. */
-static inline bool pieces_untouched(const piece *at, const piece *end)
-{
-	piece sum = { 0 };
-
-	if (HAK_LIKELY(end - at >= 4)) {
-		sum = strange(end - 4);
-		for (; at < end - 4; at += 4)
-			sum |= strange(at);
-	} else {
-		for (; at < end; at++)
-			sum |= *at ^ FREE_PIECE;
-	}
-	return !(sum[0] | sum[1]);
-}
-
-static inline void fill_four(piece *at)
-{
-	at[0] = FREE_PIECE;
-	at[1] = FREE_PIECE;
-	at[2] = FREE_PIECE;
-	at[3] = FREE_PIECE;
-}
-
-static inline void pieces_fill(piece *at, piece *end)
-{
-	if (HAK_LIKELY(end - at >= 4)) {
-		fill_four(end - 4);
-		for (; at < end - 4; at += 4)
-			fill_four(at);
-	} else {
-		for (; at < end; at++) {
-			__asm__("" : "+r"(at)); /* or it would be a call of memset */
-			*at = FREE_PIECE;
-		}
-	}
 }
 
 static HAK_COLD _Noreturn void die_written(const void *p, const char *what, size_t from)
@@ -131,13 +81,7 @@ static HAK_COLD _Noreturn void die_written(const void *p, const char *what, size
 
 static inline void check_free(const char *p, size_t size)
 {
-	bool good;
-
-	if (HAK_LIKELY(size <= LOOP_MOST))
-		good = pieces_untouched((const void *)p, (const void *)(p + size));
-	else
-		good = hak_checked_untouched(p, size);
-	if (HAK_UNLIKELY(!good))
+	if (HAK_UNLIKELY(!hak_checked_untouched(p, size)))
 		die_written(p, "write after free to, or past the end of,", 0);
 }
 
@@ -149,14 +93,6 @@ static inline void check_slack(const char *p, size_t asked, size_t size)
 
 	if (HAK_UNLIKELY((first ^ FREE_WORD) | (last ^ FREE_WORD)))
 		die_written(p, "write past the end of", asked);
-}
-
-static inline void fill(char *p, size_t asked)
-{
-	if (HAK_LIKELY(asked <= LOOP_MOST)) /* to the end of the last piece: it is that already */
-		pieces_fill((void *)p, (void *)(p + ((asked + 15) & ~(size_t)15)));
-	else
-		memset(p, HAK_FREE_BYTE, asked);
 }
 
 /* ---- the shadow ---- */
@@ -400,7 +336,7 @@ bool hak_checked_put(void *p)
 		return false;
 	class = hak_slab_of(p)->class;
 	check_slack(p, word - 1u, hak_class[class].size);
-	fill(p, word - 1u);
+	memset(p, HAK_FREE_BYTE, word - 1u);
 	line = line_of(class);
 	if (HAK_UNLIKELY(!line)) {
 		hak_central_put(class, &p, 1);

@@ -269,6 +269,7 @@ static void *resize_span(void *p, size_t size)
 void *hak_resize_slow(void *p, size_t size)
 {
 	uint32_t class = hak_page_class(p);
+	bool up;
 
 	if (class && size) {
 		size_t old = hak_class[class].size;
@@ -277,9 +278,10 @@ void *hak_resize_slow(void *p, size_t size)
 	}
 	if (!p)
 		return hak_tiny_alloc(size);
+	up = ready(); /* first of all: it may be what finds that blocks are checked */
 	if (HAK_UNLIKELY(hak_tiny.checked))
 		return hak_checked_realloc(p, size);
-	if (!ready() || (!class && !in_superslab(p) && hak_next_may_own(p)))
+	if (!up || (!class && !in_superslab(p) && hak_next_may_own(p)))
 		return hak_next_realloc(p, size);
 	if (!size) { /* as glibc: freed */
 		hak_tiny_free(p);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libclient/checked.h"
 #include "libclient/client.h"
 #include "libclient/heap.h"
 #include "libclient/inline.h"
@@ -16,6 +17,7 @@
 #include "tiny/depot.h"
 #include "tiny/thread.h"
 
+/* True on the direct path. */
 static inline bool ready(void)
 {
 	uint32_t state = atomic_load_explicit(&hak_client.state, memory_order_acquire);
@@ -72,14 +74,14 @@ static void *block_alloc(uint32_t class)
 static HAK_COLD void *alloc_slow(size_t size)
 {
 	if (HAK_UNLIKELY(!ready()))
-		return hak_next_malloc(size);
+		return hak_tiny.checked ? hak_checked_malloc(size) : hak_next_malloc(size);
 	return block_alloc(hak_class_of(size ? size : 1));
 }
 
 /* Sizes beyond the inline path have magazines, too: they pay for finding their class. */
 void *hak_alloc_cold(size_t size)
 {
-	if (HAK_LIKELY(size - 1 < HAK_CLASS_MAX_SIZE)) {
+	if (HAK_LIKELY(size - HAK_TINY_MAX - 1 < HAK_CLASS_MAX_SIZE - HAK_TINY_MAX)) {
 		hak_bin_ref bin = hak_bin_of_byte((uint8_t)(2 * hak_class_of(size)));
 		void **top = hak_bin_top(bin);
 
@@ -128,6 +130,8 @@ void hak_free_cold(void *p)
 
 	if (class)
 		hak_thread_free(class, p);
+	else if (HAK_UNLIKELY(hak_tiny.checked))
+		hak_checked_free(p);
 	else if (!p)
 		return;
 	else if (in_superslab(p))
@@ -138,6 +142,14 @@ void hak_free_cold(void *p)
 		hak_die("free of %p, which is no block of this allocator", p);
 }
 
+void hak_free_sized_cold(void *p, size_t size)
+{
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		hak_checked_free_sized(p, size);
+	else
+		hak_free_cold(p);
+}
+
 size_t hak_usable(const void *p)
 {
 	uint32_t class = hak_page_class(p);
@@ -146,6 +158,8 @@ size_t hak_usable(const void *p)
 		return hak_class[class].size;
 	if (!p)
 		return 0;
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		return hak_checked_usable(p);
 	if (in_superslab(p))
 		return span_at(p, "malloc_usable_size")->n_slabs << HAK_SLAB_SHIFT;
 	if (is_foreign(p))
@@ -159,7 +173,7 @@ static HAK_COLD void *zeroed_cold(size_t bytes)
 	void *p;
 
 	if (!ready())
-		return hak_next_calloc(bytes, 1);
+		return hak_tiny.checked ? hak_checked_zeroed(bytes) : hak_next_calloc(bytes, 1);
 	if (bytes > HAK_CLASS_MAX_SIZE)
 		p = span_alloc(bytes, 1, &zeroed);
 	else
@@ -197,7 +211,8 @@ void *hak_aligned(size_t align, size_t size)
 	uint32_t class;
 
 	if (!ready())
-		return hak_next_memalign(align, size);
+		return hak_tiny.checked ? hak_checked_aligned(align, size)
+					: hak_next_memalign(align, size);
 	if (align <= 16)
 		return hak_tiny_alloc(size);
 	if (size > HAK_CLASS_MAX_SIZE || align > HAK_CLASS_MAX_SIZE)
@@ -254,6 +269,7 @@ static void *resize_span(void *p, size_t size)
 void *hak_resize_slow(void *p, size_t size)
 {
 	uint32_t class = hak_page_class(p);
+	bool up;
 
 	if (class && size) {
 		size_t old = hak_class[class].size;
@@ -262,7 +278,10 @@ void *hak_resize_slow(void *p, size_t size)
 	}
 	if (!p)
 		return hak_tiny_alloc(size);
-	if (!ready() || (!class && !in_superslab(p) && hak_next_may_own(p)))
+	up = ready(); /* first of all: it may be what finds that blocks are checked */
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		return hak_checked_realloc(p, size);
+	if (!up || (!class && !in_superslab(p) && hak_next_may_own(p)))
 		return hak_next_realloc(p, size);
 	if (!size) { /* as glibc: freed */
 		hak_tiny_free(p);
@@ -276,12 +295,12 @@ void *hak_resize_slow(void *p, size_t size)
 size_t hak_give_back(void)
 {
 	if (!ready())
-		return 0;
+		return hak_tiny.checked ? hak_checked_give_back() : 0;
 	reclaim();
 	return hak_heap_trim();
 }
 
 bool hak_is_ours(const void *p)
 {
-	return ready() && in_superslab(p);
+	return (ready() || hak_tiny.checked) && in_superslab(p);
 }

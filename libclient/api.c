@@ -9,6 +9,7 @@
 #include "libclient/heap.h"
 #include "libclient/inline.h"
 #include "libclient/spans.h"
+#include "tiny/central.h"
 #include "tiny/tiny.h"
 
 HAK_EXPORT void *hak_malloc(size_t size)
@@ -92,6 +93,7 @@ static int apply(const struct hak_options *o)
 
 	if (o->mode == HAK_INFO_LIBC) {
 		hak_client.state = HAK_CLIENT_LIBC;
+		hak_tiny.checked = false;
 		return 0;
 	}
 	if (o->socket)

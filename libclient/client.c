@@ -4,11 +4,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "libclient/checked.h"
 #include "libclient/heap.h"
 #include "libclient/next.h"
 #include "libclient/pagemap.h"
 #include "shared/check.h"
-#include "tiny/central.h"
+#include "tiny/checked.h"
 #include "tiny/thread.h"
 
 /* Not all zeros: so it lies with the data that every process touches. */
@@ -39,13 +40,14 @@ static enum hak_client_state decide(struct hak_config *config)
 	r = hak_heap_init(config);
 	if (!r)
 		r = hak_thread_init(!config->checked);
-	hak_tiny.checked = config->checked;
+	if (!r && config->checked)
+		r = hak_checked_start();
 	if (r < 0) {
 		hak_warn("no address space for a heap (%s); using libc's malloc",
 			 strerrordesc_np(-r));
 		return libc_mode();
 	}
-	return HAK_CLIENT_READY;
+	return config->checked ? HAK_CLIENT_CHECKED : HAK_CLIENT_READY;
 }
 
 /* True if the caller is the one to start it: it sets the state. */
@@ -104,6 +106,8 @@ __attribute__((constructor(101))) static void start(void)
 
 __attribute__((destructor(101))) static void stop(void)
 {
+	if (hak_client.state == HAK_CLIENT_CHECKED)
+		hak_checked_verify();
 	if (hak_client.config.stats)
 		hak_stats_report();
 }

@@ -2,8 +2,8 @@
 /*
  * client.h - what the process decided at start, and the malloc semantics that both libraries share.
  *
- * State moves once: NOT_YET -> READY or LIBC. The first cold allocation, or the constructor,
- * makes the move; the hot path never looks.
+ * State moves once: NOT_YET -> READY, LIBC or CHECKED. The first cold allocation, or the
+ * constructor, makes the move; the hot path never looks.
  */
 #pragma once
 
@@ -12,8 +12,9 @@
 enum hak_client_state {
 	HAK_CLIENT_NOT_YET = 0,
 	HAK_CLIENT_STARTING,
-	HAK_CLIENT_READY, /* blocks come from superslabs */
-	HAK_CLIENT_LIBC,  /* every call goes to the allocator below us */
+	HAK_CLIENT_READY,   /* blocks come from superslabs */
+	HAK_CLIENT_LIBC,    /* every call goes to the allocator below us */
+	HAK_CLIENT_CHECKED, /* every call is cold and goes to checked.c */
 };
 
 struct hak_client {

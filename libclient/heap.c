@@ -7,7 +7,7 @@
 #include "libclient/pages.h"
 #include "libclient/spans.h"
 #include "shared/check.h"
-#include "tiny/central.h"
+#include "tiny/checked.h"
 #include "tiny/depot.h"
 #include "tiny/tiny.h"
 
@@ -26,6 +26,7 @@
 /* Slab descriptors become writable in steps, so that strict overcommit is charged for few. */
 #define COVER_SUPERS HAK_COVER_SUPERS
 #define COVER_SIZE   ((uint64_t)COVER_SUPERS * HAK_SLABS_PER_SUPERSLAB * sizeof(struct hak_slab))
+#define COVER_SHADOW hak_shadow_size((uint64_t)COVER_SUPERS << HAK_SUPERSLAB_SHIFT)
 
 /* Metadata comes in pages, so that a small process touches few: magazine arrays from a page's start
  * and what is smaller from its end. Chunks of them are mapped; the first is part of the tables. */
@@ -53,6 +54,9 @@ bool hak_heap_cover(struct hak_heap *heap, uint32_t first, uint32_t count)
 			continue;
 		if (hak_sys_protect_rw(hak_at(heap->slabs, c * COVER_SIZE - SLABS_OFF),
 				       COVER_SIZE + 4096) < 0)
+			return false;
+		if (heap->shadow &&
+		    hak_sys_protect_rw(hak_at(heap->shadow, c * COVER_SHADOW), COVER_SHADOW) < 0)
 			return false;
 		heap->covered[c / 64] |= bit;
 		touch(heap, first);
@@ -212,10 +216,10 @@ static void *source_meta(size_t size)
 	return p;
 }
 
-static int reserve(struct hak_heap *heap, uint8_t **ret_pagemap)
+static int reserve(struct hak_heap *heap, bool checked, uint8_t **ret_pagemap)
 {
 	uint64_t part = HAK_WINDOW_SIZE >> HAK_SLAB_SHIFT, first;
-	void *window, *tables;
+	void *window, *tables, *shadow = NULL;
 	uint8_t *pagemap;
 	int r = hak_sys_reserve(&window, hak_address_hint(HAK_WINDOW_SIZE, HAK_WINDOW_ALIGN),
 				HAK_WINDOW_SIZE, HAK_WINDOW_ALIGN);
@@ -234,9 +238,12 @@ static int reserve(struct hak_heap *heap, uint8_t **ret_pagemap)
 			       part + 4096);
 	if (!r)
 		r = hak_sys_protect_rw(tables, TABLES_SIZE);
+	if (!r && checked)
+		r = hak_sys_map_zero(&shadow, hak_shadow_size(HAK_WINDOW_SIZE));
 	if (r < 0)
 		goto unmap_tables;
 	heap->base = window;
+	heap->shadow = shadow;
 	heap->slabs = hak_at(tables, TABLES_SIZE + SLABS_OFF);
 	heap->meta.next = hak_at(tables, TABLES_SIZE - META_CHUNK);
 	heap->meta.pages = META_CHUNK / META_PAGE;
@@ -259,7 +266,7 @@ int hak_heap_init(const struct hak_config *config)
 						       hak_spans_flush };
 	struct hak_heap *heap = &hak_heap;
 	uint8_t *pagemap;
-	int r = reserve(heap, &pagemap);
+	int r = reserve(heap, config->checked, &pagemap);
 
 	if (r < 0)
 		return r;

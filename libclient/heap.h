@@ -63,6 +63,7 @@ struct hak_heap {
 	struct hak_carve carve;
 	uint32_t local_end; /* anonymous superslabs that were added, from the first on */
 	struct hak_slab *slabs;
+	uint16_t *shadow; /* of the checked path, else NULL; grows with the descriptors */
 	struct hak_session session;
 	bool want_daemon; /* the mode allows a session */
 	bool say_so;      /* and its absence is worth a line on stderr */

@@ -5,6 +5,7 @@
 #include "libclient/stats.h"
 
 #include "libclient/client.h"
+#include "libclient/guarded.h"
 #include "libclient/heap.h"
 #include "libclient/spans.h"
 #include "shared/check.h"
@@ -14,7 +15,7 @@
 void hak_stats_read(struct hak_stats *ret_stats)
 {
 	struct hak_stats s = { 0 };
-	uint64_t idle, cached;
+	uint64_t idle, cached, delayed, n_delayed = hak_guarded_delayed(&delayed);
 
 	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
 		struct hak_central *central = &hak_tiny.central[c];
@@ -33,7 +34,8 @@ void hak_stats_read(struct hak_stats *ret_stats)
 	s.heap = hak_heap.stats;
 	s.refusal = hak_heap.refused.refusal;
 	s.heap.spans -= hak_spans_cached(true, &cached);
-	s.heap.span_bytes -= cached << HAK_SLAB_SHIFT;
+	s.heap.spans -= n_delayed;
+	s.heap.span_bytes -= (cached << HAK_SLAB_SHIFT) + delayed;
 	s.added = hak_heap.carve.n_added;
 	s.empty = hak_heap.carve.n_empty;
 	s.clean = hak_heap.carve.n_clean;
@@ -58,7 +60,7 @@ void hak_stats_report(void)
 {
 	struct hak_stats s;
 
-	if (hak_client.state != HAK_CLIENT_READY) {
+	if (hak_client.state == HAK_CLIENT_LIBC) {
 		hak_warn("stats: mode libc");
 		return;
 	}

@@ -198,6 +198,11 @@ int hak_sys_protect_rw(void *at, uint64_t size)
 	return (int)SYS(mprotect(at, size, PROT_READ | PROT_WRITE));
 }
 
+int hak_sys_protect_none(void *at, uint64_t size)
+{
+	return (int)SYS(mprotect(at, size, PROT_NONE));
+}
+
 int hak_sys_advise(void *at, uint64_t size, int advice)
 {
 	return (int)SYS(madvise(at, size, advice));

@@ -61,6 +61,8 @@ int hak_sys_move_pages(void *from, void *at, uint64_t size);
 int hak_sys_map_readonly(void **ret_base, int fd, uint64_t size);
 int hak_sys_unmap(void *at, uint64_t size);
 int hak_sys_protect_rw(void *at, uint64_t size);
+/* Inaccessible; its contents stay. */
+int hak_sys_protect_none(void *at, uint64_t size);
 int hak_sys_advise(void *at, uint64_t size, int advice);
 /* Counts the 4 KiB pages of [at, at + size) that are in memory; 2 MiB at the most. */
 int hak_sys_resident(const void *at, uint64_t size, uint32_t *ret_pages);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tiny/central.h"
 
-#include <string.h>
-
 #include "shared/check.h"
+#include "tiny/checked.h"
 #include "tiny/tiny.h"
 
 /* Wholly free slabs kept per class, so that a boundary case does not take and give for ever. */
@@ -84,8 +83,8 @@ static void bitmap_give(struct hak_central *central, struct hak_slab *slab)
 static bool slab_new(struct hak_central *central, uint32_t class)
 {
 	uint32_t slabs = hak_class[class].slabs, number;
+	uint8_t *map, byte = (uint8_t)(2 * class);
 	uint64_t *bits = NULL;
-	uint8_t *map;
 
 	if (hak_slab_words(class) > 1) {
 		bits = bitmap_take(central, class);
@@ -100,16 +99,17 @@ static bool slab_new(struct hak_central *central, uint32_t class)
 		return false;
 	}
 	hak_slab_format(&hak_tiny.slabs[number], class, bits);
-	if (HAK_UNLIKELY(hak_tiny.checked))
-		memset(hak_slab_start(&hak_tiny.slabs[number]), HAK_FREE_BYTE,
-		       slabs * HAK_SLAB_SIZE);
+	if (HAK_UNLIKELY(hak_tiny.checked)) {
+		hak_checked_format(&hak_tiny.slabs[number]);
+		byte = 0; /* every free is cold */
+	}
 	map = &hak_pagemap[((uintptr_t)hak_tiny.base >> HAK_SLAB_SHIFT) + number];
-	map[0] = (uint8_t)(2 * class);
+	map[0] = byte;
 	for (uint32_t i = 1; i < slabs; i++) {
 		hak_tiny.slabs[number + i] = (struct hak_slab){ .kind = HAK_SLAB_INSIDE,
 								.class = (uint8_t) class,
 								.back = (uint8_t)i };
-		map[i] = (uint8_t)(2 * class);
+		map[i] = byte;
 	}
 	central->slabs += slabs;
 	__atomic_fetch_add(&hak_tiny.slabs_held, slabs, __ATOMIC_RELAXED);
@@ -124,6 +124,8 @@ static void slab_release(struct hak_central *central, struct hak_slab *slab)
 	uint32_t number = number_of(slab), slabs = hak_class[slab->class].slabs;
 	uint8_t *map = &hak_pagemap[((uintptr_t)hak_tiny.base >> HAK_SLAB_SHIFT) + number];
 
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		hak_checked_release(slab);
 	list_drop(central, slab);
 	bitmap_give(central, slab);
 	for (uint32_t i = 0; i < slabs; i++) {
@@ -142,18 +144,6 @@ static HAK_COLD void bad_block(const void *p, uint32_t class, const char *what)
 		hak_class[class].size, class, hak_slab_start(hak_slab_of(p)));
 }
 
-static void check_unwritten(void *const *blocks, uint32_t n, uint32_t class)
-{
-	uint32_t size = hak_class[class].size;
-
-	for (uint32_t i = 0; i < n; i++) {
-		const uint8_t *block = blocks[i];
-
-		if (block[0] != HAK_FREE_BYTE || memcmp(block, block + 1, size - 1))
-			bad_block(block, class, "write after free to");
-	}
-}
-
 uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n)
 {
 	struct hak_central *central = central_lock(class);
@@ -169,8 +159,6 @@ uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n)
 		if (slab->n_free == hak_class[class].blocks)
 			central->n_empty--;
 		more = hak_slab_take(slab, hak_slab_start(slab), ret_blocks + got, n - got);
-		if (HAK_UNLIKELY(hak_tiny.checked))
-			check_unwritten(ret_blocks + got, more, class);
 		got += more;
 		if (!slab->n_free)
 			list_drop(central, slab);
@@ -199,8 +187,6 @@ void hak_central_put(uint32_t class, void *const *blocks, uint32_t n)
 			bad_block(blocks[i], class,
 				  r == HAK_SLAB_E_DOUBLE ? "double free of"
 							 : "free of the inside of");
-		if (HAK_UNLIKELY(hak_tiny.checked))
-			memset(blocks[i], HAK_FREE_BYTE, hak_class[class].size);
 		if (!slab->on_list)
 			list_push(central, slab);
 		if (slab->n_free == hak_class[class].blocks && ++central->n_empty > SPARE_SLABS)

@@ -173,6 +173,10 @@ static void mappings_are_of_their_kind(void **state)
 	mapped_as(p, "---p");
 	assert_int_equal(hak_sys_protect_rw(p, PAGE), 0);
 	p[0] = 3;
+	assert_int_equal(hak_sys_protect_none(p, PAGE), 0);
+	mapped_as(p, "---p");
+	assert_int_equal(hak_sys_protect_rw(p, PAGE), 0);
+	assert_int_equal(p[0], 3);
 	assert_int_equal(hak_sys_unmap(base, 4 * PAGE), 0);
 	assert_int_equal(hak_sys_unmap(ro, 4 * PAGE), 0);
 	hak_sys_close(fd);

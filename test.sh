@@ -15,7 +15,7 @@ if ! scripts/setup.sh build; then
 fi
 
 if build normal build -Dwerror=true -Dtests=true; then
-	run_suites normal build check unit random api proc bench
+	run_suites normal build check models unit random api proc bench
 fi
 
 # The libraries that replace malloc are not built here: sanitizers have their own.

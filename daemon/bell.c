@@ -40,14 +40,14 @@ static void on_waiters(struct loop_op *op, int result, bool more)
 	(void)result;
 	(void)more;
 	list_init(&done);
+	if (!bells->stopping)
+		loop_poll(op, waiters_fd(bells->waiters));
 	waiters_take(bells->waiters, &done);
 	list_for_each(at, tmp, &done)
 	{
 		list_del(at);
 		ring_bell(hak_container_of(at, struct bell, link));
 	}
-	if (!bells->stopping)
-		loop_poll(op, waiters_fd(bells->waiters));
 }
 
 int bells_new(struct bells **ret_bells, struct loop *loop, enum config_ring_wait way)
@@ -68,7 +68,6 @@ int bells_new(struct bells **ret_bells, struct loop *loop, enum config_ring_wait
 			free(bells);
 			return r;
 		}
-		loop_poll(&bells->op, waiters_fd(bells->waiters));
 	}
 	*ret_bells = bells;
 	return 0;
@@ -120,10 +119,14 @@ void bell_arm(struct bell *bell, _Atomic uint32_t *word, uint32_t expected)
 	bell->in_flight = true;
 	bell->word = word;
 	bell->expected = expected;
-	if (bell->bells->waiters)
+	if (bell->bells->waiters) {
+		/* From the first bell on: a daemon that fails to start has nothing in flight. */
+		if (!bell->bells->op.in_flight)
+			loop_poll(&bell->bells->op, waiters_fd(bell->bells->waiters));
 		waiters_add(bell->bells->waiters, bell);
-	else
+	} else {
 		loop_futex_wait(&bell->op, word, expected);
+	}
 }
 
 void bell_cancel(struct bell *bell)

@@ -11,8 +11,10 @@
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/os.h"
+#include "daemon/reload.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/worker.h"
 #include "shared/sys.h"
 
 /* ---- stop ---- */
@@ -29,18 +31,24 @@ static void stop(struct daemon *daemon)
 	list_for_each(at, tmp, &daemon->sessions)
 		session_end(hak_container_of(at, struct session, link), "shutdown");
 	list_for_each(at, tmp, &daemon->conns) conn_close(hak_container_of(at, struct conn, link));
+	stock_stop(&daemon->stock);
 	loop_cancel(&daemon->tick);
 	loop_cancel(&daemon->watchdog);
+	loop_cancel(&daemon->thaw);
 }
 
-/* True when nothing is in flight any more. The bells go last: sessions wait for theirs. */
+/* True when nothing is in flight any more. Bells and workers go last: sessions wait for theirs. */
 static bool stopped(struct daemon *daemon)
 {
 	if (!daemon->stopping || !list_empty(&daemon->sessions) || !list_empty(&daemon->conns))
 		return false;
+	if (stock_in_flight(&daemon->stock))
+		return false;
 	bells_stop(daemon->bells);
+	workers_stop(daemon->workers);
 	return !listener_in_flight(&daemon->listener) && !bells_in_flight(daemon->bells) &&
-	       !daemon->tick.in_flight && !daemon->watchdog.in_flight && !daemon->signal.in_flight;
+	       !workers_in_flight(daemon->workers) && !daemon->tick.in_flight &&
+	       !daemon->watchdog.in_flight && !daemon->thaw.in_flight && !daemon->signal.in_flight;
 }
 
 static void on_signal(struct loop_op *op, int result, bool more)
@@ -52,8 +60,8 @@ static void on_signal(struct loop_op *op, int result, bool more)
 	(void)more;
 	while ((number = os_signal_next(daemon->signal_fd))) {
 		if (number == SIGHUP) {
-			log_event(LOG_AT_INFO, "reload-ignored",
-				  "reason=\"the configuration is read at start only\"");
+			if (!daemon->stopping)
+				daemon_reload(daemon);
 			continue;
 		}
 		log_event(LOG_AT_INFO, "stopping", "signal=%d sessions=%u", number,
@@ -78,6 +86,7 @@ static void on_tick(struct loop_op *op, int result, bool more)
 		return;
 	list_for_each(at, tmp, &daemon->sessions) again |=
 		session_tick(hak_container_of(at, struct session, link));
+	again |= stock_tick(&daemon->stock);
 	if (again)
 		daemon_want_tick(daemon);
 }
@@ -101,6 +110,50 @@ static void on_watchdog(struct loop_op *op, int result, bool more)
 	loop_timeout(op, notify_interval_ns());
 }
 
+/* Those that are due go back among the active; the timer is set for the first of the others. */
+static void thaw(struct daemon *daemon, uint64_t now)
+{
+	uint64_t first = UINT64_MAX;
+	struct list *at, *tmp;
+
+	list_for_each(at, tmp, &daemon->slowed)
+	{
+		struct session *session = hak_container_of(at, struct session, active);
+
+		if (session->due_ns <= now)
+			session_wake(session);
+		else if (session->due_ns < first)
+			first = session->due_ns;
+	}
+	if (first != UINT64_MAX)
+		daemon_want_thaw(daemon, first);
+}
+
+static void on_thaw(struct loop_op *op, int result, bool more)
+{
+	struct daemon *daemon = hak_container_of(op, struct daemon, thaw);
+
+	(void)result;
+	(void)more;
+	if (!daemon->stopping)
+		thaw(daemon, hak_sys_now_ns());
+}
+
+void daemon_want_thaw(struct daemon *daemon, uint64_t due_ns)
+{
+	uint64_t now = hak_sys_now_ns();
+
+	if (daemon->stopping)
+		return;
+	if (daemon->thaw.in_flight) {
+		if (due_ns < daemon->thaw_ns)
+			loop_cancel(&daemon->thaw); /* on_thaw() sets it anew */
+		return;
+	}
+	daemon->thaw_ns = due_ns;
+	loop_timeout(&daemon->thaw, due_ns > now ? due_ns - now : 1);
+}
+
 static void serve_one(struct session *session, uint64_t now, bool *ret_busy)
 {
 	switch (request_serve(session)) {
@@ -119,6 +172,10 @@ static void serve_one(struct session *session, uint64_t now, bool *ret_busy)
 		else
 			session_park(session);
 		break;
+	case SERVE_TASK:
+		session_wait_task(session);
+		break;
+	case SERVE_SLOW:
 	case SERVE_OVER:
 		break;
 	}
@@ -128,25 +185,17 @@ static void serve_one(struct session *session, uint64_t now, bool *ret_busy)
 static bool turn(void *context)
 {
 	struct daemon *daemon = context;
-	uint64_t now = hak_sys_now_ns();
+	uint64_t now = daemon->now_ns = hak_sys_now_ns();
 	struct list *at, *tmp;
 	bool busy = false;
 
 	list_for_each(at, tmp, &daemon->active)
 		serve_one(hak_container_of(at, struct session, active), now, &busy);
-	if (!list_empty(&daemon->growing)) {
-		struct session *session =
-			hak_container_of(daemon->growing.next, struct session, growing);
-
-		list_del(&session->growing);
-		if (request_grow(session, busy ? LIMIT_GROWTH_BUSY : LIMIT_GROWTH_STEP))
-			list_add(&daemon->growing, &session->growing);
-	}
 	if (stopped(daemon))
 		loop_stop(daemon->loop);
 	if (!busy)
 		hak_cpu_relax();
-	return !list_empty(&daemon->active) || !list_empty(&daemon->growing);
+	return !list_empty(&daemon->active);
 }
 
 static void on_connection(struct listener *listener, int sock)
@@ -179,60 +228,75 @@ static int start_loop(struct daemon *daemon)
 
 static int start_parts(struct daemon *daemon, int inherited)
 {
-	int r = start_loop(daemon);
+	int r = numa_set_policy(&daemon->numa, &daemon->config);
 
+	if (r < 0)
+		return r;
+	placement_init(&daemon->placement, &daemon->numa, &daemon->config);
+	r = start_loop(daemon);
 	if (r < 0)
 		return r;
 	r = os_signalfd(&daemon->signal_fd);
 	if (r == 0)
-		r = factory_init(&daemon->factory, daemon->config.huge_pages == HUGE_PAGES_AUTO);
+		r = workers_new(&daemon->workers, daemon->loop, &daemon->numa,
+				daemon->config.huge_pages == HUGE_PAGES_AUTO);
 	if (r < 0) {
 		log_plain("cannot start: %s", os_text(r));
 		return r;
 	}
-	numa_init(&daemon->numa);
-	r = numa_set_policy(&daemon->numa, &daemon->config);
-	if (r < 0)
-		return r;
-	daemon->factory.numa = &daemon->numa;
-	placement_init(&daemon->placement, &daemon->numa, &daemon->config);
 	return listener_open(&daemon->listener, &daemon->config, inherited);
+}
+
+/* What is left of the limit of open files beside stock, a descriptor for each region. */
+static uint64_t client_files(const struct daemon *daemon)
+{
+	uint64_t stock = daemon->config.stock_sessions * (uint64_t)daemon->numa.parts;
+
+	return daemon->files - (stock < daemon->files / 4 ? stock : daemon->files / 4);
 }
 
 /* More sessions than descriptors would only be refused later. */
 static void check_descriptors(const struct daemon *daemon)
 {
-	uint64_t files = os_raise_nofile();
-	uint64_t want = daemon->config.sessions * (uint64_t)LIMIT_SESSION_FDS + LIMIT_SPARE_FDS;
+	uint32_t all = daemon->accounts.max_descriptors;
+	uint32_t descriptors = all > LIMIT_ASK_FDS ? all - LIMIT_ASK_FDS : 0;
 
-	if (files < want)
+	if (descriptors / LIMIT_SESSION_FDS < daemon->config.sessions)
 		log_event(LOG_AT_INFO, "few-descriptors",
-			  "limit=%llu sessions=%u effect=\"at most %llu sessions\"",
-			  (unsigned long long)files, daemon->config.sessions,
-			  (unsigned long long)(files > LIMIT_SPARE_FDS ? (files - LIMIT_SPARE_FDS) /
-										 LIMIT_SESSION_FDS
-								       : 0));
+			  "limit=%llu descriptors=%u sessions=%u effect=\"at most %u sessions\"",
+			  (unsigned long long)daemon->files, descriptors, daemon->config.sessions,
+			  descriptors / LIMIT_SESSION_FDS);
 }
 
-static bool wind_down(void *context)
+void daemon_configure(struct daemon *daemon, const struct config *config)
 {
-	struct daemon *daemon = context;
+	const struct config *old = &daemon->config;
+	bool other = config->sessions != old->sessions || config->descriptors != old->descriptors;
+	bool stock_anew = config->huge_pages != old->huge_pages ||
+			  config->stock_session_bytes != old->stock_session_bytes;
 
-	if (stopped(daemon))
-		loop_stop(daemon->loop);
-	return false;
+	daemon->config = *config;
+	accounts_limit(&daemon->accounts, config, client_files(daemon));
+	placement_limit(&daemon->placement, config);
+	workers_set_huge(daemon->workers, config->huge_pages == HUGE_PAGES_AUTO);
+	stock_configure(&daemon->stock, stock_anew);
+	if (other)
+		check_descriptors(daemon);
+	thaw(daemon, UINT64_MAX); /* at the new rates */
 }
 
-/* What had started may have operations in flight already. */
-static void abandon(struct daemon *daemon)
+void daemon_note_refusal(struct daemon *daemon, uint32_t reason, const struct hak_peer *peer,
+			 uint64_t session)
 {
-	daemon->stopping = true;
-	if (daemon->bells)
-		(void)loop_run(daemon->loop, wind_down, daemon);
-	daemon_free(daemon);
+	daemon->last_refused = (struct refused){ .reason = reason,
+						 .pid = peer->pid,
+						 .uid = peer->uid,
+						 .session = session,
+						 .at_ns = hak_sys_boottime_ns() };
 }
 
-int daemon_new(struct daemon **ret_daemon, const struct config *config, int inherited)
+int daemon_new(struct daemon **ret_daemon, const struct config *config,
+	       const struct config_source *source, int inherited)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	int r;
@@ -241,6 +305,8 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 		return -ENOMEM;
 	*daemon = (struct daemon){
 		.config = *config,
+		.source = *source,
+		.files = os_raise_nofile(),
 		.listener = LISTENER_NULL,
 		.epoch = hak_sys_random(),
 		.started_ns = hak_sys_boottime_ns(),
@@ -249,20 +315,24 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 	list_init(&daemon->conns);
 	list_init(&daemon->sessions);
 	list_init(&daemon->active);
-	list_init(&daemon->growing);
-	accounts_init(&daemon->accounts, config);
+	list_init(&daemon->slowed);
+	numa_init(&daemon->numa);
+	accounts_init(&daemon->accounts, config, client_files(daemon));
+	stock_init(&daemon->stock, daemon);
 	r = start_parts(daemon, inherited);
 	if (r < 0) {
-		abandon(daemon);
+		daemon_free(daemon);
 		return r;
 	}
 	check_descriptors(daemon);
 	loop_op_init(&daemon->signal, daemon->loop, on_signal);
 	loop_op_init(&daemon->tick, daemon->loop, on_tick);
 	loop_op_init(&daemon->watchdog, daemon->loop, on_watchdog);
+	loop_op_init(&daemon->thaw, daemon->loop, on_thaw);
 	loop_poll(&daemon->signal, daemon->signal_fd);
 	if (notify_interval_ns())
 		loop_timeout(&daemon->watchdog, notify_interval_ns());
+	stock_start(&daemon->stock);
 	listener_start(&daemon->listener, daemon->loop, on_connection);
 	*ret_daemon = daemon;
 	return 0;
@@ -274,9 +344,9 @@ struct daemon *daemon_free(struct daemon *daemon)
 		return NULL;
 	listener_close(&daemon->listener);
 	daemon->bells = bells_free(daemon->bells);
+	daemon->workers = workers_free(daemon->workers);
 	daemon->loop = loop_free(daemon->loop);
 	hak_sys_close(daemon->signal_fd);
-	factory_deinit(&daemon->factory);
 	accounts_deinit(&daemon->accounts);
 	free(daemon);
 	return NULL;

@@ -2,12 +2,13 @@
 #include "daemon/factory.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "daemon/log.h"
 #include "daemon/numa.h"
 #include "daemon/os.h"
-#include "daemon/region.h"
+#include "shared/layout.h"
 #include "shared/sys.h"
 
 /* Newer than some headers; values are kernel ABI (5.14, 6.1). */
@@ -84,27 +85,36 @@ static int check_node(const struct factory *factory, int fd, uint32_t index, boo
 	return r;
 }
 
-int factory_build(struct factory *factory, struct region *region, uint32_t index)
+static void say_once(int r)
+{
+	static _Atomic bool said;
+
+	if (!atomic_exchange(&said, true))
+		log_event(LOG_AT_WARNING, "no-huge-pages",
+			  "error=\"%s\" effect=\"memory is given out as 4 KiB pages\"", os_text(r));
+}
+
+int factory_build(struct factory *factory, int fd, uint32_t index, bool *ret_huge)
 {
 	uint64_t off = (uint64_t)index << HAK_SUPERSLAB_SHIFT;
 	int r;
 
+	*ret_huge = false;
 	if (factory->huge) {
-		r = collapse(factory, region->fd, index);
+		r = collapse(factory, fd, index);
 		if (r == 0) {
-			region_set_built(region, index, true);
-			return check_node(factory, region->fd, index, true);
+			*ret_huge = true;
+			return check_node(factory, fd, index, true);
 		}
-		if (!factory->said && r == -EINVAL) {
-			factory->said = true;
-			log_event(LOG_AT_WARNING, "no-huge-pages",
-				  "error=\"%s\" effect=\"memory is given out as 4 KiB pages\"",
-				  os_text(r));
-		}
+		if (r == -EINVAL)
+			say_once(r);
 	}
-	r = hak_sys_fallocate(region->fd, off, HAK_SUPERSLAB_SIZE);
-	if (r < 0)
-		return r;
-	region_set_built(region, index, false);
-	return check_node(factory, region->fd, index, false);
+	r = hak_sys_fallocate(fd, off, HAK_SUPERSLAB_SIZE);
+	return r < 0 ? r : check_node(factory, fd, index, false);
+}
+
+int factory_punch(int fd, uint32_t first, uint32_t count)
+{
+	return hak_sys_punch(fd, (uint64_t)first << HAK_SUPERSLAB_SHIFT,
+			     (uint64_t)count << HAK_SUPERSLAB_SHIFT);
 }

@@ -4,19 +4,17 @@
  *
  * Every superslab is built through one window of the daemon's address space and unmapped at once,
  * so that neither the daemon's own memory nor its address space grows with what it serves. Building
- * never changes a byte: a client may already be using the memory.
+ * never changes a byte: a client may already be using the memory. A factory belongs to one thread.
  */
 #pragma once
 
 #include "shared/base.h"
 
 struct numa;
-struct region;
 
 struct factory {
 	void *window;            /* one superslab, aligned */
 	bool huge;               /* try 2 MiB pages */
-	bool said;               /* that they can't be had */
 	const struct numa *numa; /* whose policy it helps to keep; NULL: none */
 };
 #define FACTORY_NULL \
@@ -28,6 +26,9 @@ int factory_init(struct factory *factory, bool huge);
 /* Allowed on FACTORY_NULL and twice. */
 void factory_deinit(struct factory *factory);
 
-/* Fills a leased superslab. 0, or -ENOMEM, -ENOSPC: there is no memory, or under numa policy strict
+/* Fills a superslab of the file. 0, or -ENOMEM, -ENOSPC: no memory, or under numa policy strict
  * none on its node; what was filled stays. */
-int factory_build(struct factory *factory, struct region *region, uint32_t index);
+int factory_build(struct factory *factory, int fd, uint32_t index, bool *ret_huge);
+
+/* Gives the memory of `count` superslabs of the file back. */
+int factory_punch(int fd, uint32_t first, uint32_t count);

@@ -10,6 +10,7 @@
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/os.h"
+#include "shared/layout.h"
 #include "shared/sys.h"
 
 /* Nodes that have memory, lowest first. */
@@ -74,33 +75,6 @@ void numa_init(struct numa *numa)
 	numa->binds = numa->parts > 1 && probe_mbind();
 }
 
-static const char *policy_fault(struct numa *numa, const struct config *config)
-{
-	if (config->numa_policy == NUMA_PREFERRED) {
-		while (numa->preferred < numa->parts &&
-		       numa->node[numa->preferred] != config->numa_node)
-			numa->preferred++;
-		if (numa->preferred == numa->parts)
-			return "the node has no memory";
-	}
-	if (config->numa_policy != NUMA_LOCAL && numa->parts > 1 && !numa->binds)
-		return "mbind() is not permitted";
-	return NULL;
-}
-
-int numa_set_policy(struct numa *numa, const struct config *config)
-{
-	static const char *const names[] = { "local", "preferred", "interleave", "strict" };
-	const char *fault = policy_fault(numa, config);
-
-	numa->policy = config->numa_policy;
-	if (!fault)
-		return 0;
-	log_plain("numa policy %s, node %u: %s", names[config->numa_policy], config->numa_node,
-		  fault);
-	return -EINVAL;
-}
-
 /* For a node without memory of its own; the first part for HAK_NODE_ANY and what is no node. */
 static uint32_t nearest(const struct numa *numa, uint32_t node)
 {
@@ -127,6 +101,51 @@ uint32_t numa_part_of(const struct numa *numa, uint32_t node)
 			return p;
 	}
 	return numa->policy == NUMA_INTERLEAVE ? 0 : nearest(numa, node);
+}
+
+/* Also: libnuma reads which CPUs a node has when it is first asked, and is not ready for two
+ * threads that ask at once. */
+static void find_starts(struct numa *numa)
+{
+	int cpus = numa->parts > 1 ? numa_num_possible_cpus() : 0;
+
+	if (!cpus)
+		numa->starts[0] = true;
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		int node = numa_node_of_cpu(cpu);
+
+		if (node >= 0)
+			numa->starts[numa_part_of(numa, (uint32_t)node)] = true;
+	}
+}
+
+static const char *policy_fault(struct numa *numa, const struct config *config)
+{
+	if (config->numa_policy == NUMA_PREFERRED) {
+		while (numa->preferred < numa->parts &&
+		       numa->node[numa->preferred] != config->numa_node)
+			numa->preferred++;
+		if (numa->preferred == numa->parts)
+			return "the node has no memory";
+	}
+	if (config->numa_policy != NUMA_LOCAL && numa->parts > 1 && !numa->binds)
+		return "mbind() is not permitted";
+	return NULL;
+}
+
+int numa_set_policy(struct numa *numa, const struct config *config)
+{
+	static const char *const names[] = { "local", "preferred", "interleave", "strict" };
+	const char *fault = policy_fault(numa, config);
+
+	numa->policy = config->numa_policy;
+	if (!fault) {
+		find_starts(numa);
+		return 0;
+	}
+	log_plain("numa policy %s, node %u: %s", names[config->numa_policy], config->numa_node,
+		  fault);
+	return -EINVAL;
 }
 
 uint32_t numa_node_of(const struct numa *numa, uint32_t part)
@@ -218,4 +237,19 @@ bool numa_in_place(const struct numa *numa, uint32_t index, void *at, uint32_t p
 		}
 	}
 	return true;
+}
+
+void numa_bind_thread(const struct numa *numa, uint32_t part)
+{
+	/* A node without CPUs, a cpuset that leaves none of them: it runs where it may. */
+	if (numa->parts > 1)
+		(void)numa_run_on_node((int)numa->node[part]);
+}
+
+uint32_t numa_node_of_process(pid_t pid)
+{
+	int cpu = os_last_cpu(pid);
+	int node = cpu < 0 ? -1 : numa_node_of_cpu(cpu);
+
+	return node < 0 ? HAK_NODE_ANY : (uint32_t)node;
 }

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "daemon/config.h"
 #include "shared/layout.h"
 #include "shared/runs.h"
@@ -18,7 +20,8 @@ struct numa {
 	uint8_t order[HAK_PARTS_MAX][HAK_PARTS_MAX];
 	bool binds; /* mbind() is worth calling and allowed */
 	enum config_numa_policy policy;
-	uint32_t preferred; /* part */
+	uint32_t preferred;         /* part */
+	bool starts[HAK_PARTS_MAX]; /* some CPU's node is served from here, before others */
 };
 
 void numa_init(struct numa *numa);
@@ -42,3 +45,8 @@ int numa_spread(const struct numa *numa, uint32_t index, void *at);
 /* True if the first `pages` pages of a filled superslab, mapped at `at`, are on the node that they
  * are meant for. */
 bool numa_in_place(const struct numa *numa, uint32_t index, void *at, uint32_t pages);
+
+/* The calling thread runs on the part's CPUs from here on, if it has some. */
+void numa_bind_thread(const struct numa *numa, uint32_t part);
+/* The node of the CPU that a process ran on last, HAK_NODE_ANY if that can't be known. */
+uint32_t numa_node_of_process(pid_t pid);

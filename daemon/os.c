@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include "daemon/cgroup.h"
+#include "shared/sys.h"
 
 int os_result(long r)
 {
@@ -111,6 +114,24 @@ int os_eventfd(int *ret_fd)
 void os_event_set(int fd)
 {
 	(void)eventfd_write(fd, 1);
+}
+
+int os_last_cpu(pid_t pid)
+{
+	char path[32], text[512], *at;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	n = hak_sys_read_file(path, text, sizeof(text) - 1);
+	if (n < 0)
+		return (int)n;
+	text[n] = 0;
+	/* The name in parentheses may hold anything; the state, which follows it, is the 3rd field
+	 * and "processor" the 39th. */
+	at = strrchr(text, ')');
+	for (int field = 2; at && field < 39; field++)
+		at = strchr(at + 1, ' ');
+	return at ? atoi(at + 1) : -EINVAL;
 }
 
 void os_event_clear(int fd)

@@ -26,6 +26,8 @@ uint64_t os_count_fds(void);
 uint64_t os_memory_bytes(void);
 /* Bytes that a file occupies now (not its size); 0 if that can't be known. */
 uint64_t os_file_bytes(int fd);
+/* The CPU that a process's first thread ran on last, or a negative errno. */
+int os_last_cpu(pid_t pid);
 /* True if a pidfd's process has exited. */
 bool os_pidfd_dead(int pidfd);
 /* A descriptor that becomes readable on SIGTERM, SIGINT and SIGHUP, which are blocked from then on,

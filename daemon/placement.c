@@ -9,11 +9,13 @@
 void placement_init(struct placement *placement, const struct numa *numa,
 		    const struct config *config)
 {
-	*placement = (struct placement){
-		.numa = numa,
-		.max_node =
-			config->node_bytes ? config->node_bytes / HAK_SUPERSLAB_SIZE : UINT64_MAX,
-	};
+	*placement = (struct placement){ .numa = numa };
+	placement_limit(placement, config);
+}
+
+void placement_limit(struct placement *placement, const struct config *config)
+{
+	placement->max_node = config_node_bytes(config) / HAK_SUPERSLAB_SIZE;
 }
 
 uint64_t placement_allowed(const struct placement *placement, uint32_t part, uint32_t count)
@@ -27,13 +29,27 @@ uint64_t placement_allowed(const struct placement *placement, uint32_t part, uin
 	for (uint32_t p = 0; p < numa->parts; p++) {
 		if (numa->policy == NUMA_STRICT && p != part)
 			continue;
-		/* held passes max_node only by what is not counted here: never. */
-		if (each <= placement->max_node - placement->held[p])
+		if (placement->held[p] + each <= placement->max_node)
 			allowed |= UINT64_C(1) << p;
 		else if (in_turn)
 			return 0;
 	}
 	return allowed;
+}
+
+void placement_refused(struct placement *placement, uint32_t part, uint64_t *ret_limit,
+		       uint64_t *ret_used)
+{
+	const struct numa *numa = placement->numa;
+
+	/* In turn, the fullest is the one that is in the way. */
+	for (uint32_t p = 0; numa->policy == NUMA_INTERLEAVE && p < numa->parts; p++) {
+		if (placement->held[p] > placement->held[part])
+			part = p;
+	}
+	placement->hits[part]++;
+	*ret_limit = placement->max_node * HAK_SUPERSLAB_SIZE;
+	*ret_used = placement->held[part] * HAK_SUPERSLAB_SIZE;
 }
 
 void placement_charge(struct placement *placement, struct placed *placed, uint32_t first,
@@ -44,7 +60,6 @@ void placement_charge(struct placement *placement, struct placed *placed, uint32
 
 		placed->held[p] += n;
 		placement->held[p] += n;
-		hak_assert(placement->held[p] <= placement->max_node);
 	}
 }
 

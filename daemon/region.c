@@ -3,9 +3,7 @@
 
 #include <string.h>
 
-#include "daemon/log.h"
 #include "daemon/numa.h"
-#include "daemon/os.h"
 #include "shared/check.h"
 #include "shared/sys.h"
 
@@ -74,26 +72,9 @@ void region_deinit(struct region *region)
 	*region = (struct region)REGION_NULL;
 }
 
-bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint64_t allowed,
-		 uint32_t count, uint32_t *ret_first)
+uint32_t region_part_first(const struct region *region, uint32_t part)
 {
-	for (uint32_t i = 0; i < numa->parts; i++) {
-		uint32_t p = numa->order[part][i];
-
-		if (allowed >> p & 1 && hak_runs_take(&region->runs, p, count, ret_first))
-			return true;
-	}
-	return false;
-}
-
-bool region_leased(const struct region *region, uint32_t first, uint32_t count)
-{
-	return hak_runs_taken(&region->runs, first, count);
-}
-
-bool region_any_frozen(const struct region *region, uint32_t first, uint32_t count)
-{
-	return hak_bits_find_run(region->frozen, true, first, first + count, 1) != HAK_NO_RUN;
+	return region->runs.total / region->runs.parts * part;
 }
 
 static bool bit(const uint64_t *bits, uint32_t index)
@@ -110,6 +91,43 @@ static uint32_t count_bits(const uint64_t *bits, uint32_t first, uint32_t count)
 	return n;
 }
 
+bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint64_t allowed,
+		 uint32_t count, uint32_t *ret_first)
+{
+	for (uint32_t i = 0; i < numa->parts; i++) {
+		uint32_t p = numa->order[part][i];
+
+		if (allowed >> p & 1 && hak_runs_take(&region->runs, p, count, ret_first)) {
+			if (region->warm) {
+				region->warm -= count_bits(region->built, *ret_first, count);
+				region->huge_count += count_bits(region->huge, *ret_first, count);
+			}
+			return true;
+		}
+	}
+	return false;
+}
+
+void region_unlease(struct region *region, uint32_t index)
+{
+	hak_assert(!bit(region->frozen, index));
+	hak_runs_give(&region->runs, index, 1);
+	if (bit(region->built, index))
+		region->warm++;
+	if (bit(region->huge, index))
+		region->huge_count--;
+}
+
+bool region_leased(const struct region *region, uint32_t first, uint32_t count)
+{
+	return hak_runs_taken(&region->runs, first, count);
+}
+
+bool region_any_frozen(const struct region *region, uint32_t first, uint32_t count)
+{
+	return hak_bits_find_run(region->frozen, true, first, first + count, 1) != HAK_NO_RUN;
+}
+
 /* Out of the tables; what the file holds is not touched. */
 static void forget(struct region *region, uint32_t first, uint32_t count)
 {
@@ -121,22 +139,9 @@ static void forget(struct region *region, uint32_t first, uint32_t count)
 	hak_runs_give(&region->runs, first, count);
 }
 
-static void punch(const struct region *region, uint32_t first, uint32_t count)
-{
-	int r = hak_sys_punch(region->fd, (uint64_t)first << HAK_SUPERSLAB_SHIFT,
-			      (uint64_t)count << HAK_SUPERSLAB_SHIFT);
-
-	/* It can't fail on a memfd of ours; were it to, the next lease would not be zeroed. */
-	if (r < 0)
-		log_event(LOG_AT_ERROR, "punch-failed", "first=%u count=%u error=\"%s\"", first,
-			  count, os_text(r));
-	hak_assert(r == 0);
-}
-
 void region_give(struct region *region, uint32_t first, uint32_t count)
 {
 	hak_assert(!region_any_frozen(region, first, count));
-	punch(region, first, count);
 	forget(region, first, count);
 }
 
@@ -149,11 +154,15 @@ void region_freeze(struct region *region, uint32_t first, uint32_t count)
 
 void region_set_built(struct region *region, uint32_t index, bool huge)
 {
-	hak_bits_fill(region->built, index, 1, true);
-	if (huge && !bit(region->huge, index)) {
-		hak_bits_fill(region->huge, index, 1, true);
+	bool leased = bit(region->runs.bits, index);
+
+	if (!leased && !bit(region->built, index))
+		region->warm++;
+	if (leased && huge && !bit(region->huge, index))
 		region->huge_count++;
-	}
+	hak_bits_fill(region->built, index, 1, true);
+	if (huge)
+		hak_bits_fill(region->huge, index, 1, true);
 }
 
 void region_grow_later(struct region *region, uint32_t first, uint32_t count)
@@ -172,18 +181,68 @@ void region_grow_later(struct region *region, uint32_t first, uint32_t count)
 		region->grow_hi = first + count;
 }
 
-uint32_t region_grow_next(struct region *region)
+uint64_t region_built(const struct region *region, uint32_t first, uint32_t count)
+{
+	uint64_t mask = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		mask |= (uint64_t)bit(region->built, first + i) << i;
+	return mask;
+}
+
+static bool wants_growth(const struct region *region, uint32_t i)
+{
+	return bit(region->runs.bits, i) && !bit(region->built, i) && !bit(region->frozen, i);
+}
+
+uint32_t region_grow_next(struct region *region, uint32_t max, uint32_t *ret_first)
 {
 	for (; region->grow_lo < region->grow_hi; region->grow_lo++) {
-		uint32_t i = region->grow_lo;
+		uint32_t i = region->grow_lo, n = 0;
 
 		if (!region->runs.bits[i / 64]) { /* a whole word of free ones */
 			region->grow_lo |= 63;
 			continue;
 		}
-		if (bit(region->runs.bits, i) && !bit(region->built, i) && !bit(region->frozen, i))
-			return i;
+		while (n < max && i + n < region->grow_hi && wants_growth(region, i + n))
+			n++;
+		if (n) {
+			*ret_first = i;
+			return n;
+		}
 	}
 	region->grow_lo = region->grow_hi = 0;
-	return HAK_NO_SUPERSLAB;
+	return 0;
+}
+
+static bool is_warm(const struct region *region, uint32_t i)
+{
+	return bit(region->built, i) && !bit(region->runs.bits, i);
+}
+
+uint32_t region_find_warm(const struct region *region, uint32_t max, uint32_t *ret_first)
+{
+	uint32_t at = 0, n = 0;
+
+	/* Built ones that are leased lie between; there are few of either when this is asked. */
+	while (region->warm) {
+		at = hak_bits_find_run(region->built, true, at, region->runs.total, 1);
+		if (at == HAK_NO_RUN)
+			break;
+		while (n < max && at + n < region->runs.total && is_warm(region, at + n))
+			n++;
+		if (n) {
+			*ret_first = at;
+			return n;
+		}
+		at++;
+	}
+	return 0;
+}
+
+void region_drop_warm(struct region *region, uint32_t first, uint32_t count)
+{
+	region->warm -= count_bits(region->built, first, count);
+	hak_bits_fill(region->built, first, count, false);
+	hak_bits_fill(region->huge, first, count, false);
 }

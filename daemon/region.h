@@ -4,15 +4,18 @@
  *
  * Everything here is the daemon's own; the client sees only the file. A superslab is
  *
- *	free --lease--> leased --build--> leased, built --return--> free
- *	                    |  \________________|
- *	                    +--freeze--> frozen, until the session ends
+ *	free --lease--> leased --build--> leased, built --return, punch--> free
+ *	 |                  |  \________________|
+ *	 |                  +--freeze--> frozen, until the session ends
+ *	 +--build--> warm --lease--> leased, built
  *
  * `built` are those that the daemon has filled; of a large lease the rest waits its turn in
- * [grow_lo, grow_hi). The daemon maps a superslab only while it builds it.
+ * [grow_lo, grow_hi). Warm ones are built and nobody's: they make the first leases of a session
+ * quick, and are punched again if it does not come for them. The daemon maps a superslab only while
+ * it builds it.
  *
- * EQUATION  runs.taken == leased, frozen ones included;  frozen, built, huge are subsets of taken;
- *           frozen_count and huge_count are their numbers of bits
+ * EQUATION  runs.taken == leased, frozen ones included; frozen is in taken, huge in built;
+ *           warm == built and not taken; huge_count == huge and taken; frozen_count == frozen
  */
 #pragma once
 
@@ -30,6 +33,7 @@ struct region {
 	uint64_t *huge;
 	uint32_t frozen_count;
 	uint32_t huge_count;
+	uint32_t warm;             /* built, not leased */
 	uint32_t grow_lo, grow_hi; /* equal: nothing waits to be built */
 };
 #define REGION_NULL      \
@@ -44,13 +48,17 @@ int region_init(struct region *region, const struct numa *numa);
  */
 void region_deinit(struct region *region);
 
+/* The first superslab of a part. */
+uint32_t region_part_first(const struct region *region, uint32_t part);
 /* Leases `count` neighbours, near the part, in one of the `allowed` ones (a bit each); false: no
  * such run in any of them. */
 #define REGION_ANY_PART UINT64_MAX
 bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint64_t allowed,
 		 uint32_t count, uint32_t *ret_first);
-/* Punches a leased range without frozen ones and frees it. */
+/* Frees a leased range without frozen ones, whose memory was given back. */
 void region_give(struct region *region, uint32_t first, uint32_t count);
+/* Makes one that was leased, and never touched, nobody's: warm if it is built. */
+void region_unlease(struct region *region, uint32_t index);
 /* True if all of the range is leased; any input. */
 bool region_leased(const struct region *region, uint32_t first, uint32_t count);
 /* True if one of a leased range is frozen. */
@@ -59,7 +67,14 @@ void region_freeze(struct region *region, uint32_t first, uint32_t count);
 
 /* Notes that a superslab was filled, as one 2 MiB page or not. */
 void region_set_built(struct region *region, uint32_t index, bool huge);
+/* Bit i: first + i is built; count is at most 64. */
+uint64_t region_built(const struct region *region, uint32_t first, uint32_t count);
 /* Leaves a range of a lease to be built later. */
 void region_grow_later(struct region *region, uint32_t first, uint32_t count);
-/* The next superslab to build, or HAK_NO_SUPERSLAB. */
-uint32_t region_grow_next(struct region *region);
+/* The next superslabs to build, at most `max` neighbours; 0: there are none. */
+uint32_t region_grow_next(struct region *region, uint32_t max, uint32_t *ret_first);
+
+/* Warm neighbours, at most `max`; 0: there are none. */
+uint32_t region_find_warm(const struct region *region, uint32_t max, uint32_t *ret_first);
+/* Forgets warm ones, whose memory was given back. */
+void region_drop_warm(struct region *region, uint32_t first, uint32_t count);

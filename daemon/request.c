@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/request.h"
 
-#include <errno.h>
 #include <limits.h>
 
 #include "daemon/account.h"
 #include "daemon/daemon.h"
+#include "daemon/job.h"
 #include "daemon/limits.h"
-#include "daemon/log.h"
-#include "daemon/os.h"
 #include "daemon/session.h"
 #include "shared/sys.h"
 
@@ -25,6 +23,7 @@ static const struct rule rules[] = {
 	[HAK_OP_LEASE] = { .known = true, .count = true, .node = true },
 	[HAK_OP_RETURN] = { .known = true, .first = true, .count = true },
 	[HAK_OP_FREEZE] = { .known = true, .first = true, .count = true },
+	[HAK_OP_RESERVE] = { .known = true, .node = true },
 };
 
 /* NULL, or what is wrong with a copied entry. */
@@ -42,198 +41,37 @@ static const char *entry_fault(const struct session *session, const struct hak_s
 		return "reserved bytes are set";
 	if (sqe->seq <= session->last_seq)
 		return "sequence number did not increase";
-	if (rule->count ? !sqe->count || sqe->count > HAK_LEASE_MAX : sqe->count)
+	if (sqe->op == HAK_OP_RESERVE) {
+		if (sqe->count > HAK_RESERVE_SLOTS)
+			return "count out of range";
+	} else if (rule->count ? !sqe->count || sqe->count > HAK_LEASE_MAX : sqe->count) {
 		return "count out of range";
+	}
 	if (rule->node ? sqe->node != HAK_NODE_ANY && sqe->node >= LIMIT_NODE_NUMBERS : sqe->node)
 		return "node out of range";
 	if (!rule->first)
 		return sqe->first ? "first superslab where none is used" : NULL;
-	if (!region_leased(&session->region, sqe->first, sqe->count))
+	if (!region_leased(&session->region, sqe->first, sqe->count) ||
+	    reserve_has(&session->reserve, sqe->first, sqe->count) ||
+	    job_holds(session, sqe->first, sqe->count))
 		return "superslabs that are not leased";
 	if (region_any_frozen(&session->region, sqe->first, sqe->count))
 		return "superslabs that are frozen";
 	return NULL;
 }
 
-/* ---- lease ---- */
-
-static void refuse_lease(struct session *session, int result)
-{
-	struct job *job = &session->job;
-
-	session->refused++;
-	session->daemon->stats.refused++;
-	job->cqe.result = result;
-	job->cqe.first = 0;
-	job->cqe.count = 0;
-	job->cqe.node = HAK_NODE_ANY;
-}
-
-/* True: answered already. */
-static bool start_lease(struct session *session, const struct hak_sqe *sqe)
-{
-	struct daemon *daemon = session->daemon;
-	struct job *job = &session->job;
-	uint32_t part = numa_part_of(&daemon->numa, sqe->node);
-	uint64_t allowed;
-	int r;
-
-	r = account_charge(&daemon->accounts, session->account, session->region.runs.taken,
-			   sqe->count);
-	if (r > 0) {
-		log_limited(LOG_AT_WARNING, "lease-refused",
-			    "id=%llu pid=%d uid=%u superslabs=%u limit=%s",
-			    (unsigned long long)session->id, (int)session->peer.pid,
-			    session->peer.uid, sqe->count, account_bytes_key(r));
-		refuse_lease(session, r == ACCOUNT_E_TOTAL ? -ENOMEM : -EDQUOT);
-		return true;
-	}
-	allowed = placement_allowed(&daemon->placement, part, sqe->count);
-	if (!region_take(&session->region, &daemon->numa, part, allowed, sqe->count,
-			 &job->cqe.first)) {
-		account_release(&daemon->accounts, session->account, sqe->count);
-		log_limited(LOG_AT_WARNING, "lease-refused",
-			    "id=%llu pid=%d uid=%u superslabs=%u limit=%s node=%d",
-			    (unsigned long long)session->id, (int)session->peer.pid,
-			    session->peer.uid, sqe->count, allowed ? "address-range" : "node-bytes",
-			    (int)sqe->node);
-		refuse_lease(session, -ENOMEM);
-		return true;
-	}
-	placement_charge(&daemon->placement, &session->placed, job->cqe.first, sqe->count);
-	job->cqe.count = sqe->count;
-	job->cqe.node =
-		numa_node_of(&daemon->numa, hak_runs_part(&session->region.runs, job->cqe.first));
-	return false;
-}
-
-/* There is no memory for it: as if it had not been asked for. */
-static void undo_lease(struct session *session, int result)
-{
-	struct job *job = &session->job;
-
-	log_limited(LOG_AT_WARNING, "lease-refused",
-		    "id=%llu pid=%d uid=%u superslabs=%u limit=memory node=%d error=\"%s\"",
-		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
-		    job->cqe.count, (int)job->cqe.node, os_text(result));
-	region_give(&session->region, job->cqe.first, job->cqe.count);
-	placement_release(&session->daemon->placement, &session->placed, job->cqe.first,
-			  job->cqe.count);
-	account_release(&session->daemon->accounts, session->account, job->cqe.count);
-	refuse_lease(session, -ENOMEM);
-}
-
-/* Builds until the budget or the head of the lease is used up; true: it can be answered. */
-static bool step_lease(struct session *session, uint32_t *units)
-{
-	struct daemon *daemon = session->daemon;
-	struct job *job = &session->job;
-	/* Under a strict policy nothing is left to the client's page faults, which know none. */
-	uint32_t max = daemon->numa.policy == NUMA_STRICT ? HAK_LEASE_MAX : LIMIT_LEASE_HEAD;
-	uint32_t head = job->cqe.count < max ? job->cqe.count : max;
-
-	for (; job->done < head; job->done++) {
-		int r;
-
-		if (!*units)
-			return false;
-		*units -= *units < LIMIT_BUILD_UNITS ? *units : LIMIT_BUILD_UNITS;
-		r = factory_build(&daemon->factory, &session->region, job->cqe.first + job->done);
-		if (r < 0) {
-			undo_lease(session, r);
-			return true;
-		}
-	}
-	session->granted += job->cqe.count;
-	daemon->stats.leases += job->cqe.count;
-	if (job->cqe.count > head) {
-		region_grow_later(&session->region, job->cqe.first + head, job->cqe.count - head);
-		list_add(&daemon->growing, &session->growing);
-	}
-	return true;
-}
-
-bool request_grow(struct session *session, uint32_t max)
-{
-	struct region *region = &session->region;
-
-	while (max--) {
-		uint32_t index = region_grow_next(region);
-		int r;
-
-		if (index == HAK_NO_SUPERSLAB)
-			return false;
-		r = factory_build(&session->daemon->factory, region, index);
-		if (r < 0) { /* left to the client's own page faults */
-			log_limited(LOG_AT_WARNING, "growth-stopped", "id=%llu pid=%d error=\"%s\"",
-				    (unsigned long long)session->id, (int)session->peer.pid,
-				    os_text(r));
-			region->grow_lo = region->grow_hi = 0;
-			return false;
-		}
-	}
-	return true;
-}
-
-/* ---- return ---- */
-
-static bool step_return(struct session *session, uint32_t *units)
-{
-	struct daemon *daemon = session->daemon;
-	struct job *job = &session->job;
-
-	while (job->done < job->cqe.count) {
-		uint32_t left = job->cqe.count - job->done;
-		uint32_t n = left < LIMIT_PUNCH_UNIT ? left : LIMIT_PUNCH_UNIT;
-
-		if (!*units)
-			return false;
-		--*units;
-		region_give(&session->region, job->cqe.first + job->done, n);
-		placement_release(&daemon->placement, &session->placed, job->cqe.first + job->done,
-				  n);
-		account_release(&daemon->accounts, session->account, n);
-		session->returned += n;
-		daemon->stats.returns += n;
-		job->done += n;
-	}
-	job->cqe.first = 0;
-	job->cqe.count = 0;
-	return true;
-}
-
 /* ---- the ring ---- */
 
-/* True: answered already. */
-static bool start(struct session *session, const struct hak_sqe *sqe)
+static void start(struct session *session, const struct hak_sqe *sqe)
 {
-	struct job *job = &session->job;
-
-	*job = (struct job){ .op = sqe->op,
-			     .cqe = { .op = sqe->op, .seq = sqe->seq, .node = HAK_NODE_ANY } };
+	session->job =
+		(struct job){ .op = sqe->op,
+			      .sqe = *sqe,
+			      .cqe = { .op = sqe->op, .seq = sqe->seq, .node = HAK_NODE_ANY } };
 	session->last_seq = sqe->seq;
 	session->last_request_ns = hak_sys_boottime_ns();
 	session->requests++;
 	session->daemon->stats.requests++;
-	switch (sqe->op) {
-	case HAK_OP_LEASE:
-		return start_lease(session, sqe);
-	case HAK_OP_RETURN:
-		job->cqe.first = sqe->first;
-		job->cqe.count = sqe->count;
-		return false;
-	case HAK_OP_FREEZE:
-		region_freeze(&session->region, sqe->first, sqe->count);
-		return true;
-	default:
-		return true;
-	}
-}
-
-static bool step(struct session *session, uint32_t *units)
-{
-	return session->job.op == HAK_OP_LEASE ? step_lease(session, units)
-					       : step_return(session, units);
 }
 
 /* There is room: it was looked for before the entry was taken, and only the client makes more. That
@@ -244,45 +82,77 @@ static void answer(struct session *session)
 	session->job.op = 0;
 }
 
+/* False: there is a request, and it has to wait. */
+static bool may_ask(struct session *session)
+{
+	struct daemon *daemon = session->daemon;
+	uint64_t wait;
+
+	if (!hak_ring_ready(&session->sq))
+		return true;
+	wait = account_ask(&daemon->accounts, session->account, &session->requests_left,
+			   daemon->now_ns);
+	if (wait)
+		session_slow(session, wait);
+	return !wait;
+}
+
+/* Takes the next entry. SERVE_WORKED: there is a job now. */
+static enum serve take(struct session *session)
+{
+	struct hak_sqe sqe;
+	const char *fault;
+	int r;
+
+	if (!hak_ring_room(&session->cq))
+		return SERVE_FULL;
+	if (!may_ask(session))
+		return SERVE_SLOW;
+	r = hak_ring_pop(&session->sq, &sqe);
+	if (r == HAK_RING_E_EMPTY)
+		return SERVE_IDLE;
+	if (r)
+		fault = "the submission ring's tail cannot be";
+	else if (!reserve_collect(session))
+		fault = "the reserve was written over";
+	else
+		fault = entry_fault(session, &sqe);
+	if (fault) {
+		session_evict(session, fault);
+		return SERVE_OVER;
+	}
+	start(session, &sqe);
+	return SERVE_WORKED;
+}
+
 enum serve request_serve(struct session *session)
 {
-	uint32_t units = LIMIT_TURN_UNITS;
-	bool answered = false, worked = false;
 	enum serve verdict = SERVE_WORKED;
+	bool answered = false;
+	uint32_t units = LIMIT_TURN_UNITS, taken = 0;
 
-	while (units && verdict == SERVE_WORKED) {
-		struct hak_sqe sqe;
-		const char *fault = NULL;
-		bool done;
-		int r;
-
-		if (session->job.op) {
-			done = step(session, &units);
-		} else if (!hak_ring_room(&session->cq)) {
-			verdict = SERVE_FULL;
-			break;
-		} else {
-			r = hak_ring_pop(&session->sq, &sqe);
-			if (r == HAK_RING_E_EMPTY) {
-				verdict = SERVE_IDLE;
+	while (units-- && verdict == SERVE_WORKED) {
+		if (!session->job.op) {
+			verdict = take(session);
+			if (verdict != SERVE_WORKED)
 				break;
-			}
-			fault = r ? "the submission ring's tail cannot be"
-				  : entry_fault(session, &sqe);
-			if (fault) {
-				session_evict(session, fault);
-				return SERVE_OVER;
-			}
-			units--;
-			done = start(session, &sqe);
+			taken++;
 		}
-		worked = true;
-		if (done) {
+		if (session->task.in_flight) {
+			if (session->purpose >= FOR_GROWTH)
+				task_cancel(&session->task); /* it can wait, we should not */
+			verdict = SERVE_TASK;
+		} else if (!job_advance(session)) {
+			verdict = SERVE_TASK;
+		} else {
 			answer(session);
 			answered = true;
 		}
 	}
 	if (answered && hak_ring_must_wake(&session->cq))
 		hak_sys_futex_wake(&session->cq.ring->tail, INT_MAX);
-	return worked ? SERVE_WORKED : verdict;
+	if (verdict == SERVE_OVER || verdict == SERVE_TASK)
+		return verdict;
+	job_ahead(session);
+	return answered || taken ? SERVE_WORKED : verdict;
 }

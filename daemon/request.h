@@ -4,13 +4,7 @@
  *
  * An entry is copied out of the ring once and validated on the copy; whatever is wrong with it ends
  * the session (session_evict), never the daemon. A request is answered before the next is taken.
- * LEASE and RETURN are jobs: they advance in steps within the session's budget of the turn, so that
- * a big one does not keep the others waiting.
- *
- *	LEASE   charge, take a run near the node, build up to LIMIT_LEASE_HEAD superslabs, answer;
- *	        the rest of a larger one is built later, in daemon.growing
- *	RETURN  punch and free in steps, answer when all of it is free
- *	FREEZE  mark
+ * Each is a job (job.h); while one waits for its memory work, the session's ring is not looked at.
  */
 #pragma once
 
@@ -22,11 +16,10 @@ enum serve {
 	SERVE_IDLE,   /* nothing there */
 	SERVE_WORKED, /* look again */
 	SERVE_FULL,   /* no room for answers: nothing was taken */
+	SERVE_TASK,   /* the job waits for the session's task */
+	SERVE_SLOW,   /* over its rate: session_slow() was called */
 	SERVE_OVER,   /* the session was evicted */
 };
 
 /* One turn for one session. */
 enum serve request_serve(struct session *session);
-
-/* Builds up to `max` superslabs of what a large lease left; false: all is built. */
-bool request_grow(struct session *session, uint32_t max);

@@ -8,6 +8,7 @@
 
 #include "daemon/account.h"
 #include "daemon/daemon.h"
+#include "daemon/job.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/os.h"
@@ -52,6 +53,7 @@ static int make_segment(struct session *session)
 			  hak_at(session->segment, HAK_SEGMENT_SQES_OFF), HAK_SQ_ENTRIES);
 	hak_ring_end_init(&session->cq, hak_at(session->segment, HAK_SEGMENT_CQ_OFF),
 			  hak_at(session->segment, HAK_SEGMENT_CQES_OFF), HAK_CQ_ENTRIES);
+	reserve_init(&session->reserve, hak_at(session->segment, HAK_SEGMENT_RESERVE_OFF));
 	return 0;
 }
 
@@ -62,7 +64,7 @@ static int make_memory(struct session *session)
 	if (r == 0)
 		r = presence_new(&session->presence_fd);
 	if (r == 0)
-		r = region_init(&session->region, &session->daemon->numa);
+		r = stock_take(&session->daemon->stock, session->peer.pid, &session->region);
 	return r;
 }
 
@@ -91,7 +93,7 @@ static void set_comm(struct session *session, const char *comm)
 static void settle(struct session *session)
 {
 	if (session->state != SESSION_DRAINING || session->bell.in_flight ||
-	    session->death.in_flight || session->closing.in_flight)
+	    session->death.in_flight || session->closing.in_flight || session->task.in_flight)
 		return;
 	loop_close(&session->closing, session->region.fd);
 }
@@ -122,6 +124,20 @@ static void on_death(struct loop_op *op, int result, bool more)
 		session_end(session, "exit");
 }
 
+static void on_task(struct task *task)
+{
+	struct session *session = hak_container_of(task, struct session, task);
+
+	hak_assert(session->magic == SESSION_MAGIC);
+	job_task_done(session);
+	if (session->state == SESSION_DRAINING)
+		settle(session);
+	else if (session->state != SESSION_EVICTED && session->job.op)
+		session_wake(session);
+	else if (session->state != SESSION_EVICTED)
+		job_ahead(session);
+}
+
 int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
 		uint16_t version)
 {
@@ -143,8 +159,14 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 		.region = REGION_NULL,
 		.since_ns = hak_sys_boottime_ns(),
 	};
+	r = account_open_session(&daemon->accounts, conn->account);
+	if (r) {
+		free(session);
+		return r;
+	}
 	r = make_memory(session);
 	if (r < 0) {
+		account_close_session(&daemon->accounts, conn->account);
 		drop_memory(session);
 		free(session);
 		return r;
@@ -156,16 +178,18 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 	set_comm(session, hello->comm);
 	list_init(&session->link);
 	list_init(&session->active);
-	list_init(&session->growing);
 	list_add(&daemon->sessions, &session->link);
 	daemon->session_count++;
 	daemon->stats.sessions++;
+	task_init(&session->task, on_task);
 	bell_init(&session->bell, daemon->bells, on_bell);
 	loop_op_init(&session->death, daemon->loop, on_death);
 	loop_op_init(&session->closing, daemon->loop, on_closed);
 	loop_poll(&session->death, session->pidfd);
 	session_attach(session, conn);
 	session_wake(session);
+	if (session->region.warm)
+		daemon_want_tick(daemon);
 	log_limited(LOG_AT_DEBUG, "session-open", "id=%llu pid=%d uid=%u comm=\"%s\"",
 		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
 		    session->comm);
@@ -179,6 +203,7 @@ static void session_free(struct session *session)
 
 	placement_release_all(&daemon->placement, &session->placed);
 	account_release(&daemon->accounts, session->account, session->region.runs.taken);
+	account_close_session(&daemon->accounts, session->account);
 	session->account = account_close(&daemon->accounts, session->account);
 	bell_deinit(&session->bell);
 	loop_op_deinit(&session->death);
@@ -187,7 +212,6 @@ static void session_free(struct session *session)
 	hak_sys_close(session->pidfd);
 	list_del(&session->link);
 	list_del(&session->active);
-	list_del(&session->growing);
 	daemon->session_count--;
 	session->magic = 0;
 	free(session);
@@ -201,7 +225,8 @@ static void on_closed(struct loop_op *op, int result, bool more)
 	(void)more;
 	hak_assert(session->magic == SESSION_MAGIC);
 	session->region.fd = -1;
-	session->daemon->stats.reclaimed += session->region.runs.taken;
+	(void)reserve_collect(session); /* what it took counts as lost by it, the rest does not */
+	session->daemon->stats.reclaimed += session->region.runs.taken - session->reserve.ready;
 	session_free(session);
 }
 
@@ -269,9 +294,9 @@ static void hang_up(struct session *session)
 
 	session->conn = NULL;
 	list_del(&session->active);
-	list_del(&session->growing);
 	session->parked = false;
 	bell_cancel(&session->bell);
+	task_cancel(&session->task);
 	/* Somebody may be waiting for an answer that will not come; the closed socket says so. */
 	hak_sys_futex_wake(&session->cq.ring->tail, INT_MAX);
 	if (conn)
@@ -323,8 +348,9 @@ bool session_tick(struct session *session)
 	else if (session->state == SESSION_EVICTED &&
 		 presence_test(session->presence_fd) == PRESENCE_GONE)
 		session_end(session, "memory-gone");
+	job_decay(session);
 	return session->parked || session->state == SESSION_DETACHED ||
-	       session->state == SESSION_EVICTED;
+	       session->state == SESSION_EVICTED || session->region.warm || session->reserve.ready;
 }
 
 void session_wake(struct session *session)
@@ -337,6 +363,33 @@ void session_sleep(struct session *session)
 {
 	list_del(&session->active);
 	bell_arm(&session->bell, &session->sq.ring->tail, session->sq.mine);
+}
+
+void session_wait_task(struct session *session)
+{
+	list_del(&session->active);
+}
+
+void session_slow(struct session *session, uint64_t wait_ns)
+{
+	struct daemon *daemon = session->daemon;
+	uint64_t now = hak_sys_boottime_ns();
+
+	if (wait_ns < LIMIT_SLOW_MS * UINT64_C(1000000))
+		wait_ns = LIMIT_SLOW_MS * UINT64_C(1000000);
+	session->due_ns = daemon->now_ns + wait_ns;
+	session->slowed++;
+	daemon->stats.slowed++;
+	list_add(&daemon->slowed, &session->active);
+	daemon_want_thaw(daemon, session->due_ns);
+	if (session->said_ns && now - session->said_ns < LIMIT_SLOW_SAID_NS)
+		return;
+	session->said_ns = now;
+	log_limited(LOG_AT_WARNING, "slowed",
+		    "id=%llu pid=%d uid=%u comm=\"%s\" session-requests=%u uid-requests=%u",
+		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
+		    session->comm, daemon->accounts.max_session_requests,
+		    daemon->accounts.max_uid_requests);
 }
 
 void session_park(struct session *session)

@@ -18,17 +18,21 @@
  * descriptors. Then the presence file is asked (see presence.h), at once and with every tick.
  *
  * A session is in daemon.active when its ring is to be looked at, else its bell waits for the
- * client, or it is parked: its completion ring is full, and only the tick looks whether that has
- * changed.
+ * client, or its task has to come back first, or it is parked: its completion ring is full, and
+ * only the tick looks whether that has changed; or it is in daemon.slowed: it asked more often than
+ * the limits allow, and a timer puts it back when the next request is due.
  */
 #pragma once
 
 #include "daemon/bell.h"
+#include "daemon/bucket.h"
 #include "daemon/conn.h"
 #include "daemon/list.h"
 #include "daemon/loop.h"
 #include "daemon/placement.h"
 #include "daemon/region.h"
+#include "daemon/reserve.h"
+#include "daemon/worker.h"
 #include "shared/layout.h"
 #include "shared/ring.h"
 #include "shared/sys.h"
@@ -47,16 +51,28 @@ enum session_state {
 /* A request that takes more than one step: see request.h. */
 struct job {
 	uint32_t op; /* 0: none */
-	uint32_t done;
+	bool started;
+	uint32_t done; /* superslabs */
+	int error;     /* of a lease that is undone: why */
+	struct hak_sqe sqe;
 	struct hak_cqe cqe;
+};
+
+/* What the session's task, if it is in flight, is for; from FOR_GROWTH on nobody waits for it. */
+enum purpose {
+	FOR_LEASE,   /* the job waits for it */
+	FOR_RETURN,  /* likewise */
+	FOR_UNDO,    /* likewise: a lease that there was no memory for */
+	FOR_GROWTH,  /* the rest of a large lease */
+	FOR_RESERVE, /* superslabs to be granted ahead of need */
+	FOR_DECAY,   /* warm superslabs that the session did not come for */
 };
 
 struct session {
 	uint64_t magic;
 	struct daemon *daemon;
-	struct list link;    /* daemon.sessions */
-	struct list active;  /* daemon.active */
-	struct list growing; /* daemon.growing */
+	struct list link;   /* daemon.sessions */
+	struct list active; /* daemon.active, or daemon.slowed */
 	enum session_state state;
 
 	uint64_t id;
@@ -77,11 +93,20 @@ struct session {
 	struct bell bell;
 	struct region region;
 	struct placed placed;
+	struct reserve reserve;
 
 	struct job job;
+	struct task task;
+	enum purpose purpose;
 	uint64_t last_seq;
+	uint32_t node;         /* that it last wanted its reserve from */
 	uint64_t last_work_ns; /* CLOCK_MONOTONIC */
 	bool parked;
+
+	struct bucket requests_left;
+	uint64_t due_ns;  /* CLOCK_MONOTONIC; in daemon.slowed: when it is looked at again */
+	uint64_t slowed;  /* times */
+	uint64_t said_ns; /* CLOCK_BOOTTIME; when the log was told of it */
 
 	uint64_t since_ns; /* CLOCK_BOOTTIME */
 	uint64_t last_request_ns;
@@ -89,9 +114,12 @@ struct session {
 	uint64_t granted;
 	uint64_t returned;
 	uint64_t refused;
+	uint64_t refused_bytes; /* of these, by session-bytes */
+	uint32_t refusal;       /* the last reason: enum hak_refusal */
 };
 
-/* Takes the connection's pidfd and place in the account, and attaches it. */
+/* Takes the connection's pidfd and place in the account, and attaches it. 0, a negative errno, or
+ * an enum hak_refusal: its descriptors pass a limit. */
 int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
 		uint16_t version);
 
@@ -113,5 +141,9 @@ void sessions_judge_pid(struct daemon *daemon, pid_t pid);
 /* Puts the session among the active ones, or waits for its client. */
 void session_wake(struct session *session);
 void session_sleep(struct session *session);
+/* It is over its rate: nothing of it is looked at for so long. */
+void session_slow(struct session *session, uint64_t wait_ns);
 /* Its completion ring is full. */
 void session_park(struct session *session);
+/* Its job goes on when its task is back. */
+void session_wait_task(struct session *session);

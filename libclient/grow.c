@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * grow.c - where superslabs come from: the daemon's leases, asked for ahead of need, or anonymous
+ * grow.c - where superslabs come from: what the daemon granted ahead, its leases, or anonymous
  * memory. Everything here runs under the heap's lock.
  */
 #include <errno.h>
@@ -13,10 +13,10 @@
 /* Anonymous memory made accessible at a time, in superslabs. */
 #define LOCAL_STEP 16u
 
-/* Asked for ahead at the most, and in one request, which is answered when all of it is built: small
- * ones come one after the other while the process works. */
-#define AHEAD_MAX  16u
-#define AHEAD_STEP 4u
+/* Superslabs to find ready: doubled when there were none, halved when they lasted for so long. */
+#define RESERVE_LEAST 2u
+#define RESERVE_MOST  HAK_RESERVE_SLOTS
+#define RESERVE_NS    UINT64_C(500000000)
 
 /* A thread waits this long for the daemon before it takes anonymous memory. Building a superslab
  * takes 0.1 to 0.3 ms, on host memory that was never used up to 12 ms; the rest is for a machine
@@ -26,27 +26,19 @@
 static bool add_local(struct hak_heap *heap, uint64_t superslabs)
 {
 	uint32_t count = superslabs > LOCAL_STEP ? (uint32_t)superslabs : LOCAL_STEP;
-	uint64_t size, plain;
-	uint32_t first;
+	uint32_t first = HAK_LOCAL_FIRST + heap->local_end;
+	uint64_t size;
 	void *at;
 
-	if (!hak_runs_take(&heap->local, 0, count, &first)) {
+	if (count > HAK_LOCAL_SUPERSLABS - heap->local_end)
 		count = (uint32_t)superslabs;
-		if (!hak_runs_take(&heap->local, 0, count, &first))
-			return false;
-	}
-	first += HAK_LOCAL_FIRST;
+	if (count > HAK_LOCAL_SUPERSLABS - heap->local_end)
+		return false;
 	at = hak_heap_at(heap, first);
 	size = (uint64_t)count << HAK_SUPERSLAB_SHIFT;
-	if (!hak_heap_cover(heap, first, count) || hak_sys_protect_rw(at, size) < 0) {
-		hak_runs_give(&heap->local, first - HAK_LOCAL_FIRST, count);
+	if (!hak_heap_cover(heap, first, count) || hak_sys_protect_rw(at, size) < 0)
 		return false;
-	}
-	/* The first superslab stays in pages of 4 KiB: making a huge one costs as much as 40 to
-	 * 1,500 of their faults, and most programs are over before, or content with less. */
-	plain = heap->stats.local ? 0 : HAK_SUPERSLAB_SIZE;
-	if (size > plain)
-		(void)hak_sys_advise((char *)at + plain, size - plain, MADV_HUGEPAGE);
+	heap->local_end += count; /* what was added stays, accessible or given back */
 	hak_sys_name(at, size, "hakmem");
 	hak_carve_add(&heap->carve, first, count, 0, true);
 	heap->stats.local += count;
@@ -90,7 +82,7 @@ static int add_shared(struct hak_heap *heap, uint32_t first, uint32_t count)
 		(void)hak_sys_map_none_at(at, size);
 		return r;
 	}
-	hak_carve_add(&heap->carve, index, count, HAK_SUPER_SHARED, true);
+	hak_carve_add(&heap->carve, index, count, HAK_SUPER_SHARED | HAK_SUPER_WHOLE, true);
 	heap->stats.leases += count;
 	return 0;
 }
@@ -103,6 +95,8 @@ static int take_in(struct hak_heap *heap, const struct hak_cqe *cqe)
 
 	if (cqe->result < 0) {
 		heap->stats.refusals++;
+		heap->stats.limited += hak_refusal_is_limit(cqe->refusal);
+		heap->refused = hak_refused_of(cqe);
 		return cqe->result;
 	}
 	r = add_shared(heap, cqe->first, cqe->count);
@@ -137,13 +131,18 @@ uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused)
 	return best;
 }
 
-static bool ask(struct hak_heap *heap, uint32_t count)
+/* Where the thread that is in need runs, unless the user has said where. */
+static uint32_t near(const struct hak_heap *heap)
 {
-	struct hak_sqe sqe = { .op = HAK_OP_LEASE, .count = count, .node = heap->node };
 	unsigned cpu, node;
 
-	if (sqe.node == HAK_NODE_ANY && !hak_sys_getcpu(&cpu, &node))
-		sqe.node = node; /* where the thread that is in need runs */
+	return heap->node == HAK_NODE_ANY && !hak_sys_getcpu(&cpu, &node) ? node : heap->node;
+}
+
+static bool ask(struct hak_heap *heap, uint32_t count)
+{
+	struct hak_sqe sqe = { .op = HAK_OP_LEASE, .count = count, .node = near(heap) };
+
 	if (hak_session_post(&heap->session, &sqe) < 0)
 		return false;
 	heap->pending++;
@@ -151,18 +150,59 @@ static bool ask(struct hak_heap *heap, uint32_t count)
 	return true;
 }
 
-void hak_heap_ask_ahead(struct hak_heap *heap)
+/* Tells the daemon how many to keep ready, without waiting. */
+static void ask_reserve(struct hak_heap *heap)
 {
-	uint32_t have = heap->carve.n_clean + heap->pending_superslabs;
+	struct hak_sqe sqe = { .op = HAK_OP_RESERVE, .count = heap->reserve, .node = near(heap) };
 
-	if (have >= heap->ahead || heap->stalled)
-		return;
-	(void)hak_heap_reap(heap, NULL);
-	have = heap->carve.n_clean + heap->pending_superslabs;
-	for (; have < heap->ahead; have += AHEAD_STEP) {
-		if (!ask(heap, AHEAD_STEP))
-			break;
+	if (!hak_session_post(&heap->session, &sqe))
+		heap->reserve_taken = 0;
+}
+
+/* A superslab that the daemon granted ahead. False: there is none. */
+static bool take_reserved(struct hak_heap *heap)
+{
+	uint64_t now;
+	uint32_t index;
+
+	for (uint32_t i = 0; i < HAK_RESERVE_SLOTS; i++) {
+		struct hak_sqe back = { .op = HAK_OP_RETURN, .count = 1 };
+
+		if (!hak_reserve_take(heap->session.reserve, i, &index))
+			continue;
+		if (add_shared(heap, index, 1) < 0) {
+			back.first = index;
+			(void)hak_session_post(&heap->session, &back); /* no use for it */
+			return false;
+		}
+		now = hak_sys_now_ns();
+		if (now - heap->reserve_ns > RESERVE_NS && heap->reserve > RESERVE_LEAST)
+			heap->reserve /= 2;
+		heap->reserve_ns = now;
+		/* Half of them are a margin for as long as the daemon needs. */
+		if (++heap->reserve_taken * 2 >= heap->reserve)
+			ask_reserve(heap);
+		return true;
 	}
+	return false;
+}
+
+void hak_heap_want_none(struct hak_heap *heap)
+{
+	if (!heap->reserve)
+		return;
+	heap->reserve = 0;
+	ask_reserve(heap);
+}
+
+/* It came for one and there was none. */
+static void want_more(struct hak_heap *heap)
+{
+	uint32_t n = heap->reserve ? heap->reserve * 2 : RESERVE_LEAST;
+
+	heap->reserve = n < RESERVE_MOST ? n : RESERVE_MOST;
+	heap->reserve_ns = hak_sys_now_ns();
+	ask_reserve(heap);
 }
 
 static bool connected(struct hak_heap *heap)
@@ -217,13 +257,14 @@ bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs)
 
 	if (!connected(heap) || superslabs > HAK_LEASE_MAX)
 		return add_local(heap, superslabs);
+	if (superslabs == 1 && take_reserved(heap))
+		return true;
 	if (heap->stalled) { /* is it slow, or gone? */
 		(void)hak_session_alive(&heap->session);
 		return add_local(heap, superslabs);
 	}
 
-	/* What was asked for ahead may do, and comes first. Where that was refused, or there is
-	 * none, this much alone may still be had. */
+	/* What was asked for and came too late may do, and comes first. */
 	r = heap->pending && superslabs == 1 ? await(heap, 1) : -ENOMEM;
 	if (is_refusal(r)) {
 		if (!ask(heap, (uint32_t)superslabs))
@@ -232,14 +273,13 @@ bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs)
 	}
 	/* Refused is refused: a quota that private memory got around would be none. */
 	if (is_refusal(r)) {
-		heap->ahead = 0;
+		hak_detail_refused(&heap->refused);
 		return false;
 	}
 	if (r < 0)
 		return add_local(heap, superslabs);
 	/* A process that comes back for more will come again: let the daemon build meanwhile. */
-	if (heap->stats.leases > 2 && heap->ahead < AHEAD_MAX)
-		heap->ahead += AHEAD_STEP;
-	hak_heap_ask_ahead(heap);
+	if (superslabs == 1 && heap->stats.leases > 1)
+		want_more(heap);
 	return true;
 }

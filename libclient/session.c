@@ -43,6 +43,7 @@ static int map_segment(struct hak_session *session, int segment_fd, int presence
 	if (r < 0)
 		goto unmap_presence;
 	session->segment = segment;
+	session->reserve = hak_at(segment, HAK_SEGMENT_RESERVE_OFF);
 	session->presence = presence;
 	hak_ring_end_init(&session->sq, hak_at(segment, HAK_SEGMENT_SQ_OFF),
 			  hak_at(segment, HAK_SEGMENT_SQES_OFF), HAK_SQ_ENTRIES);
@@ -186,7 +187,7 @@ int hak_session_wait(struct hak_session *session, uint64_t deadline_ns)
 int hak_session_region_fd(struct hak_session *session)
 {
 	struct hak_greeting greeting = HAK_GREETING_NULL;
-	struct hak_fd_id id;
+	struct hak_fd_id id, sock_id;
 	int r;
 
 	if (hak_sys_fd_is(session->region_fd, &session->region_id) &&
@@ -201,10 +202,16 @@ int hak_session_region_fd(struct hak_session *session)
 	if (!r && (id.dev != session->region_id.dev || id.ino != session->region_id.ino))
 		r = -EPROTO; /* not our memory: never map it */
 	if (!r)
-		r = hak_sys_fd_id(&session->sock_id, greeting.sock);
+		r = hak_sys_fd_id(&sock_id, greeting.sock);
 	if (!r) {
-		if (hak_sys_fd_is(session->region_fd, &session->region_id))
+		/* The one that the program left open. A new descriptor of the same file under the
+		 * old number looks like it. */
+		if (hak_sys_fd_is(session->sock, &session->sock_id))
+			hak_sys_close(session->sock);
+		if (session->region_fd != greeting.region_fd &&
+		    hak_sys_fd_is(session->region_fd, &session->region_id))
 			hak_sys_close(session->region_fd);
+		session->sock_id = sock_id;
 		session->sock = greeting.sock;
 		session->region_fd = r = greeting.region_fd;
 		greeting.sock = greeting.region_fd = -1;

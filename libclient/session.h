@@ -15,6 +15,7 @@
 #pragma once
 
 #include "shared/layout.h"
+#include "shared/reserve.h"
 #include "shared/ring.h"
 #include "shared/sys.h"
 
@@ -29,6 +30,7 @@ struct hak_session {
 	int sock, region_fd;
 	struct hak_fd_id sock_id, region_id; /* programs close and reuse our numbers */
 	void *segment;                       /* HAK_SEGMENT_SIZE, never inherited by a child */
+	struct hak_reserve *reserve;         /* in it */
 	void *presence;                      /* one page, never inherited */
 	struct hak_ring_end sq, cq;
 	uint64_t seq; /* last one posted */

@@ -14,7 +14,8 @@
  *   0x2000  struct hak_ring           completion ring, indices   (daemon -> client)
  *   0x3000  struct hak_sqe[64]        submission entries         written by the client
  *   0x4000  struct hak_cqe[128]       completion entries         written by the daemon
- *   0x6000  end
+ *   0x6000  struct hak_reserve        superslabs granted ahead   written by both: see reserve.h
+ *   0x7000  end
  *
  * REGION (one sealed sparse memfd per session): superslab i lies at file offset i * 2 MiB. Only the
  * daemon decides which of them are leased; it alone fills and punches them.
@@ -28,8 +29,9 @@
 #pragma once
 
 #include "shared/base.h"
+#include "shared/refusal.h"
 
-#define HAK_LAYOUT_VERSION 1u
+#define HAK_LAYOUT_VERSION 2u
 
 #define HAK_SLAB_SHIFT          16u
 #define HAK_SLAB_SIZE           ((uint64_t)1 << HAK_SLAB_SHIFT)
@@ -43,14 +45,15 @@
 /* A region of 512 GiB of sparse file: the most that one session can hold. */
 #define HAK_REGION_SUPERSLABS (1u << 18)
 
-#define HAK_SEGMENT_MAGIC    UINT64_C(0x314745534b4148) /* "HAKSEG1" */
-#define HAK_SEGMENT_SIZE     0x6000u
-#define HAK_SEGMENT_SQ_OFF   0x1000u
-#define HAK_SEGMENT_CQ_OFF   0x2000u
-#define HAK_SEGMENT_SQES_OFF 0x3000u
-#define HAK_SEGMENT_CQES_OFF 0x4000u
-#define HAK_SQ_ENTRIES       64u
-#define HAK_CQ_ENTRIES       128u
+#define HAK_SEGMENT_MAGIC       UINT64_C(0x314745534b4148) /* "HAKSEG1" */
+#define HAK_SEGMENT_SIZE        0x7000u
+#define HAK_SEGMENT_SQ_OFF      0x1000u
+#define HAK_SEGMENT_CQ_OFF      0x2000u
+#define HAK_SEGMENT_SQES_OFF    0x3000u
+#define HAK_SEGMENT_CQES_OFF    0x4000u
+#define HAK_SEGMENT_RESERVE_OFF 0x6000u
+#define HAK_SQ_ENTRIES          64u
+#define HAK_CQ_ENTRIES          128u
 
 struct hak_segment_head {
 	uint64_t magic;
@@ -71,10 +74,11 @@ struct hak_segment_head {
  * counts out of range end the session with a reason.
  */
 enum hak_op {
-	HAK_OP_NOP = 1,    /* answered with result 0: a round trip */
-	HAK_OP_LEASE = 2,  /* grant `count` contiguous superslabs, zeroed, preferably on `node` */
-	HAK_OP_RETURN = 3, /* take back [first, first + count); the client has unmapped them */
-	HAK_OP_FREEZE = 4, /* [first, first + count) became copy-on-write: never punch or reuse */
+	HAK_OP_NOP = 1,     /* answered with result 0: a round trip */
+	HAK_OP_LEASE = 2,   /* grant `count` contiguous superslabs, zeroed, preferably on `node` */
+	HAK_OP_RETURN = 3,  /* take back [first, first + count); the client has unmapped them */
+	HAK_OP_FREEZE = 4,  /* [first, first + count) became copy-on-write: never punch or reuse */
+	HAK_OP_RESERVE = 5, /* keep `count` superslabs ready in the reserve, best from `node` */
 };
 
 #define HAK_NODE_ANY  UINT32_MAX
@@ -85,8 +89,8 @@ struct hak_sqe {
 	uint32_t flags; /* none defined: 0 */
 	uint64_t seq;   /* strictly increasing within a session, starts at 1 */
 	uint32_t first; /* RETURN, FREEZE: index of the first superslab; else 0 */
-	uint32_t count; /* LEASE, RETURN, FREEZE: superslabs, 1 .. HAK_LEASE_MAX; else 0 */
-	uint32_t node;  /* LEASE: the caller's node or HAK_NODE_ANY; else 0 */
+	uint32_t count; /* LEASE, RETURN, FREEZE: 1 .. HAK_LEASE_MAX superslabs; RESERVE: 0 .. 32 */
+	uint32_t node;  /* LEASE, RESERVE: the caller's node or HAK_NODE_ANY; else 0 */
 	uint32_t reserved0;
 	uint64_t reserved[4];
 };
@@ -95,11 +99,13 @@ struct hak_cqe {
 	uint32_t op;
 	int32_t result; /* 0 or a negative errno: -ENOMEM (no memory), -EDQUOT (limit) */
 	uint64_t seq;
-	uint32_t first; /* LEASE: index of the first granted superslab */
-	uint32_t count; /* LEASE: as asked for on success */
-	uint32_t node;  /* LEASE: the node that served, as far as known, else HAK_NODE_ANY */
-	uint32_t flags;
-	uint64_t reserved[4];
+	uint32_t first;   /* LEASE: index of the first granted superslab */
+	uint32_t count;   /* LEASE: as asked for on success */
+	uint32_t node;    /* LEASE: the node that served, as far as known, else HAK_NODE_ANY */
+	uint32_t refusal; /* LEASE with an error: enum hak_refusal; 0 below protocol version 2 */
+	uint64_t limit;   /* of a refusal by a limit of bytes, its value, */
+	uint64_t used;    /* and what was charged to it; else 0 */
+	uint64_t reserved[2];
 };
 
 HAK_PIN_SIZE(struct hak_segment_head, 64);
@@ -113,8 +119,11 @@ HAK_PIN_FIELD(struct hak_sqe, node, 24);
 HAK_PIN_SIZE(struct hak_cqe, 64);
 HAK_PIN_FIELD(struct hak_cqe, seq, 8);
 HAK_PIN_FIELD(struct hak_cqe, first, 16);
+HAK_PIN_FIELD(struct hak_cqe, refusal, 28);
+HAK_PIN_FIELD(struct hak_cqe, used, 40);
 static_assert(HAK_SEGMENT_SQES_OFF + HAK_SQ_ENTRIES * 64u <= HAK_SEGMENT_CQES_OFF, "rings overlap");
-static_assert(HAK_SEGMENT_CQES_OFF + HAK_CQ_ENTRIES * 64u == HAK_SEGMENT_SIZE, "segment size");
+static_assert(HAK_SEGMENT_CQES_OFF + HAK_CQ_ENTRIES * 64u == HAK_SEGMENT_RESERVE_OFF, "reserve");
+static_assert(HAK_SEGMENT_RESERVE_OFF + 0x1000u == HAK_SEGMENT_SIZE, "segment size");
 static_assert(HAK_SLAB_SIZE * HAK_SLABS_PER_SUPERSLAB == HAK_SUPERSLAB_SIZE,
 	      "slabs fill a superslab");
 

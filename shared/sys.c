@@ -163,14 +163,24 @@ int hak_sys_map_private_at(void *at, int fd, uint64_t off, uint64_t size)
 		   fd, off);
 }
 
-int hak_sys_move_over(void *from, void *at, uint64_t size)
+static int move_to(void *from, void *at, uint64_t size, int flags)
 {
 	int saved = errno;
-	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | flags, at);
 	int r = p == MAP_FAILED ? -errno : 0;
 
 	errno = saved;
 	return r;
+}
+
+int hak_sys_move_over(void *from, void *at, uint64_t size)
+{
+	return move_to(from, at, size, 0);
+}
+
+int hak_sys_move_pages(void *from, void *at, uint64_t size)
+{
+	return move_to(from, at, size, MREMAP_DONTUNMAP);
 }
 
 int hak_sys_map_readonly(void **ret_base, int fd, uint64_t size)
@@ -188,9 +198,33 @@ int hak_sys_protect_rw(void *at, uint64_t size)
 	return (int)SYS(mprotect(at, size, PROT_READ | PROT_WRITE));
 }
 
+int hak_sys_protect_none(void *at, uint64_t size)
+{
+	return (int)SYS(mprotect(at, size, PROT_NONE));
+}
+
 int hak_sys_advise(void *at, uint64_t size, int advice)
 {
 	return (int)SYS(madvise(at, size, advice));
+}
+
+int hak_sys_resident(const void *at, uint64_t size, uint32_t *ret_pages)
+{
+	unsigned char page[512];
+	int saved = errno, r = 0;
+	uint32_t n = 0;
+
+	if (size > sizeof(page) * 4096)
+		return -EINVAL;
+	if (mincore((void *)(uintptr_t)at, size, page) < 0)
+		r = -errno;
+	errno = saved;
+	if (r < 0)
+		return r;
+	for (uint64_t i = 0; i < size / (uint64_t)sysconf(_SC_PAGESIZE); i++)
+		n += page[i] & 1;
+	*ret_pages = n;
+	return 0;
 }
 
 void hak_sys_name(void *at, uint64_t size, const char *name)

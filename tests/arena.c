@@ -60,18 +60,19 @@ static void give(uint32_t slab, uint32_t n)
 
 static void *meta(size_t size)
 {
+	size_t align = size < HAK_MAGAZINE_ALIGN ? HAK_LINE : HAK_MAGAZINE_ALIGN;
 	void **p = NULL;
 
 	pthread_mutex_lock(&arena.lock);
 	if (!arena.no_meta)
-		p = calloc(1, size + HAK_LINE);
+		p = calloc(1, size + 2 * align);
 	if (p) {
 		*p = metas;
 		metas = p;
 		arena.metas++;
 	}
 	pthread_mutex_unlock(&arena.lock);
-	return p ? hak_at(p, HAK_LINE) : NULL;
+	return p ? (void *)hak_align_up((uintptr_t)p + 1, align) : NULL;
 }
 
 void arena_init(uint32_t n_slabs)
@@ -119,14 +120,14 @@ uint64_t arena_blocks(void)
 static const char *check_run(uint32_t first)
 {
 	const struct hak_slab *slab = &slabs[first];
-	uint32_t n = hak_class[slab->class].slabs;
+	uint32_t n = hak_class[slab->class].slabs, byte = hak_tiny.checked ? 0 : 2 * slab->class;
 
 	if (!hak_slab_check(slab))
 		return "a slab's bitmap";
 	if (slab->on_list != (slab->n_free != 0))
 		return "a slab on the list without free blocks, or the other way round";
 	for (uint32_t i = 0; i < n; i++) {
-		if (!arena.is_taken[first + i] || pagemap[first + i] != 2 * slab->class)
+		if (!arena.is_taken[first + i] || pagemap[first + i] != byte)
 			return "the page map";
 		if (i && (slab[i].kind != HAK_SLAB_INSIDE || slab[i].back != i ||
 			  slab[i].class != slab->class))
@@ -140,7 +141,8 @@ static const char *check_list(const struct hak_central *central, uint32_t class)
 	uint32_t prev = HAK_NO_SLAB, empty = 0;
 	uint64_t runs = 0, listed = 0, blocks = 0, with_free = 0;
 
-	for (uint32_t i = central->partial; i != HAK_NO_SLAB; prev = i, i = slabs[i].next) {
+	for (uint32_t i = central->begun ? central->partial : HAK_NO_SLAB; i != HAK_NO_SLAB;
+	     prev = i, i = slabs[i].next) {
 		if (slabs[i].class != class || !slabs[i].on_list || slabs[i].prev != prev)
 			return "the list of slabs with free blocks";
 		if (++listed > arena.n_slabs)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tiny/central.h"
 
-#include <string.h>
-
 #include "shared/check.h"
+#include "tiny/checked.h"
 #include "tiny/tiny.h"
 
 /* Wholly free slabs kept per class, so that a boundary case does not take and give for ever. */
@@ -17,19 +16,22 @@ uint8_t *hak_pagemap = &no_page;
 void hak_central_init(char *base, uint64_t size, struct hak_slab *slabs,
 		      const struct hak_tiny_source *source)
 {
-	pthread_mutexattr_t attr;
-
 	hak_tiny.base = base;
 	hak_tiny.size = size;
 	hak_tiny.slabs = slabs;
 	hak_tiny.source = *source;
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	for (uint32_t c = 0; c < HAK_CLASSES; c++) {
-		pthread_mutex_init(&hak_tiny.central[c].lock, &attr);
-		hak_tiny.central[c].partial = HAK_NO_SLAB;
+}
+
+static struct hak_central *central_lock(uint32_t class)
+{
+	struct hak_central *central = &hak_tiny.central[class];
+
+	hak_lock_take(&central->lock);
+	if (HAK_UNLIKELY(!central->begun)) {
+		central->begun = true;
+		central->partial = HAK_NO_SLAB;
 	}
-	pthread_mutexattr_destroy(&attr);
+	return central;
 }
 
 static uint32_t number_of(const struct hak_slab *slab)
@@ -81,8 +83,8 @@ static void bitmap_give(struct hak_central *central, struct hak_slab *slab)
 static bool slab_new(struct hak_central *central, uint32_t class)
 {
 	uint32_t slabs = hak_class[class].slabs, number;
+	uint8_t *map, byte = (uint8_t)(2 * class);
 	uint64_t *bits = NULL;
-	uint8_t *map;
 
 	if (hak_slab_words(class) > 1) {
 		bits = bitmap_take(central, class);
@@ -97,16 +99,17 @@ static bool slab_new(struct hak_central *central, uint32_t class)
 		return false;
 	}
 	hak_slab_format(&hak_tiny.slabs[number], class, bits);
-	if (HAK_UNLIKELY(hak_tiny.checked))
-		memset(hak_slab_start(&hak_tiny.slabs[number]), HAK_FREE_BYTE,
-		       slabs * HAK_SLAB_SIZE);
+	if (HAK_UNLIKELY(hak_tiny.checked)) {
+		hak_checked_format(&hak_tiny.slabs[number]);
+		byte = 0; /* every free is cold */
+	}
 	map = &hak_pagemap[((uintptr_t)hak_tiny.base >> HAK_SLAB_SHIFT) + number];
-	map[0] = (uint8_t)(2 * class);
+	map[0] = byte;
 	for (uint32_t i = 1; i < slabs; i++) {
 		hak_tiny.slabs[number + i] = (struct hak_slab){ .kind = HAK_SLAB_INSIDE,
 								.class = (uint8_t) class,
 								.back = (uint8_t)i };
-		map[i] = (uint8_t)(2 * class);
+		map[i] = byte;
 	}
 	central->slabs += slabs;
 	__atomic_fetch_add(&hak_tiny.slabs_held, slabs, __ATOMIC_RELAXED);
@@ -121,6 +124,8 @@ static void slab_release(struct hak_central *central, struct hak_slab *slab)
 	uint32_t number = number_of(slab), slabs = hak_class[slab->class].slabs;
 	uint8_t *map = &hak_pagemap[((uintptr_t)hak_tiny.base >> HAK_SLAB_SHIFT) + number];
 
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		hak_checked_release(slab);
 	list_drop(central, slab);
 	bitmap_give(central, slab);
 	for (uint32_t i = 0; i < slabs; i++) {
@@ -139,24 +144,11 @@ static HAK_COLD void bad_block(const void *p, uint32_t class, const char *what)
 		hak_class[class].size, class, hak_slab_start(hak_slab_of(p)));
 }
 
-static void check_unwritten(void *const *blocks, uint32_t n, uint32_t class)
-{
-	uint32_t size = hak_class[class].size;
-
-	for (uint32_t i = 0; i < n; i++) {
-		const uint8_t *block = blocks[i];
-
-		if (block[0] != HAK_FREE_BYTE || memcmp(block, block + 1, size - 1))
-			bad_block(block, class, "write after free to");
-	}
-}
-
 uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n)
 {
-	struct hak_central *central = &hak_tiny.central[class];
+	struct hak_central *central = central_lock(class);
 	uint32_t got = 0, more;
 
-	pthread_mutex_lock(&central->lock);
 	while (got < n) {
 		struct hak_slab *slab;
 
@@ -167,23 +159,20 @@ uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n)
 		if (slab->n_free == hak_class[class].blocks)
 			central->n_empty--;
 		more = hak_slab_take(slab, hak_slab_start(slab), ret_blocks + got, n - got);
-		if (HAK_UNLIKELY(hak_tiny.checked))
-			check_unwritten(ret_blocks + got, more, class);
 		got += more;
 		if (!slab->n_free)
 			list_drop(central, slab);
 	}
 	central->blocks += got;
 	central->refills++;
-	pthread_mutex_unlock(&central->lock);
+	hak_lock_drop(&central->lock);
 	return got;
 }
 
 void hak_central_put(uint32_t class, void *const *blocks, uint32_t n)
 {
-	struct hak_central *central = &hak_tiny.central[class];
+	struct hak_central *central = central_lock(class);
 
-	pthread_mutex_lock(&central->lock);
 	for (uint32_t i = 0; i < n; i++) {
 		struct hak_slab *slab = hak_slab_of(blocks[i]);
 		int r;
@@ -198,8 +187,6 @@ void hak_central_put(uint32_t class, void *const *blocks, uint32_t n)
 			bad_block(blocks[i], class,
 				  r == HAK_SLAB_E_DOUBLE ? "double free of"
 							 : "free of the inside of");
-		if (HAK_UNLIKELY(hak_tiny.checked))
-			memset(blocks[i], HAK_FREE_BYTE, hak_class[class].size);
 		if (!slab->on_list)
 			list_push(central, slab);
 		if (slab->n_free == hak_class[class].blocks && ++central->n_empty > SPARE_SLABS)
@@ -207,16 +194,15 @@ void hak_central_put(uint32_t class, void *const *blocks, uint32_t n)
 	}
 	central->blocks -= n;
 	central->flushes++;
-	pthread_mutex_unlock(&central->lock);
+	hak_lock_drop(&central->lock);
 }
 
 void hak_central_trim(void)
 {
 	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
-		struct hak_central *central = &hak_tiny.central[c];
+		struct hak_central *central = central_lock(c);
 		uint32_t number;
 
-		pthread_mutex_lock(&central->lock);
 		for (number = central->partial; number != HAK_NO_SLAB && central->n_empty;) {
 			struct hak_slab *slab = &hak_tiny.slabs[number];
 
@@ -224,18 +210,18 @@ void hak_central_trim(void)
 			if (slab->n_free == hak_class[c].blocks)
 				slab_release(central, slab);
 		}
-		pthread_mutex_unlock(&central->lock);
+		hak_lock_drop(&central->lock);
 	}
 }
 
 void hak_central_lock_all(void)
 {
 	for (uint32_t c = 0; c < HAK_CLASSES; c++)
-		pthread_mutex_lock(&hak_tiny.central[c].lock);
+		hak_lock_take(&hak_tiny.central[c].lock);
 }
 
 void hak_central_unlock_all(void)
 {
 	for (uint32_t c = HAK_CLASSES; c-- > 0;)
-		pthread_mutex_unlock(&hak_tiny.central[c].lock);
+		hak_lock_drop(&hak_tiny.central[c].lock);
 }

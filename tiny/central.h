@@ -14,22 +14,23 @@
  */
 #pragma once
 
-#include <pthread.h>
-
+#include "tiny/lock.h"
 #include "tiny/slab.h"
 
 struct hak_tiny_source {
 	/* `slabs` contiguous slabs, by the number of the first. False: out of memory. */
 	bool (*take)(uint32_t slabs, uint32_t *ret_slab);
 	void (*give)(uint32_t slab, uint32_t slabs);
-	/* Zeroed memory for metadata; never given back. NULL: none. */
+	/* Zeroed memory for metadata, aligned to a line, or to HAK_MAGAZINE_ALIGN if it is that
+	 * long; never given back. NULL: none. */
 	void *(*meta)(size_t size);
 	/* Takes what else the calling thread keeps: it flushes, or ends. NULL: nothing. */
 	void (*flush)(void);
 };
 
 struct hak_central {
-	pthread_mutex_t lock;
+	struct hak_lock lock;
+	bool begun;       /* false: zeroed, no page of it is touched, `partial` does not count */
 	uint32_t partial; /* slabs with free blocks, newest first; HAK_NO_SLAB ends it */
 	uint32_t n_empty; /* of these, wholly free ones */
 	void *bitmaps;    /* unused bitmaps of this class, linked through their first word */
@@ -44,7 +45,7 @@ struct hak_tiny {
 	struct hak_slab *slabs; /* a descriptor for each slab of it */
 	uint64_t slabs_held;    /* by all classes; changed atomically */
 	struct hak_tiny_source source;
-	bool checked; /* free blocks are filled, and looked at before they go out again */
+	bool checked; /* the checked path: checked.h */
 	struct hak_central central[HAK_CLASSES];
 };
 
@@ -54,11 +55,7 @@ extern struct hak_tiny hak_tiny;
 void hak_central_init(char *base, uint64_t size, struct hak_slab *slabs,
 		      const struct hak_tiny_source *source);
 
-/* Every byte of a free block, where blocks are checked. */
-#define HAK_FREE_BYTE 0xdf
-
-/* Takes 1..n blocks; 0: out of memory. Where blocks are checked, one that was written to since it
- * was freed ends the program with a message that names it. */
+/* Takes 1..n blocks; 0: out of memory. */
 uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n);
 /* Gives back blocks of one class. A block that is none of that class, or is free already, ends the
  * program with a message that names it. */

@@ -38,11 +38,13 @@ struct hak_slab {
 	uint32_t hint; /* bitmap words below it are all zero */
 	uint32_t next; /* central's list of slabs with free blocks; HAK_NO_SLAB ends it */
 	uint32_t prev;
-	uint32_t reserved;
+	uint32_t front;   /* SPAN, CACHED of the checked path: from its start to the block's; set,
+			     as `asked` is, once `hint` is not 0 */
 	uint64_t n_slabs; /* SPAN */
 	uint64_t *bits;   /* set: free */
 	uint64_t word;    /* the bitmap itself where it fits */
-	uint64_t pad[2];
+	uint64_t asked;   /* the size asked for, where `front` is */
+	uint64_t pad;
 };
 HAK_PIN_SIZE(struct hak_slab, 64);
 

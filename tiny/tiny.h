@@ -74,6 +74,7 @@ extern uint8_t *hak_pagemap;
 /* The other ways, in libclient: each does the whole job. */
 __attribute__((noinline)) void *hak_alloc_cold(size_t size);
 __attribute__((noinline)) void hak_free_cold(void *p);
+__attribute__((noinline)) void hak_free_sized_cold(void *p, size_t size);
 
 #pragma GCC visibility pop
 
@@ -115,15 +116,28 @@ HAK_INLINE void *hak_tiny_alloc(size_t size)
 	return hak_tiny_alloc_else(size, hak_alloc_cold);
 }
 
-HAK_INLINE void hak_tiny_free(void *p)
+/* False: p is for the cold way. */
+HAK_INLINE bool hak_tiny_free_hot(void *p)
 {
 	hak_bin_ref bin = hak_bin_of_byte(hak_pagemap[(uintptr_t)p >> HAK_SLAB_SHIFT]);
 	void **top = hak_bin_top(bin);
 
-	if (HAK_UNLIKELY(hak_bin_full(bin, top))) {
-		hak_free_cold(p);
-		return;
-	}
+	if (HAK_UNLIKELY(hak_bin_full(bin, top)))
+		return false;
 	*top = p;
 	hak_bin_pushed(bin);
+	return true;
+}
+
+HAK_INLINE void hak_tiny_free(void *p)
+{
+	if (HAK_UNLIKELY(!hak_tiny_free_hot(p)))
+		hak_free_cold(p);
+}
+
+/* What the caller says of the size is of use to the checked path only. */
+HAK_INLINE void hak_tiny_free_sized(void *p, size_t size)
+{
+	if (HAK_UNLIKELY(!hak_tiny_free_hot(p)))
+		hak_free_sized_cold(p, size);
 }

@@ -68,11 +68,12 @@ def pick(workloads, text):
     """The workloads named by a comma-separated list.
 
     NAME is its default variant, NAME:VARIANT that one, NAME:all every variant; `default` is the
-    default variant of each, `all` is everything, and @GROUP is that group.
+    default variant of each, `all` is everything, and @GROUP is that group. In a NAME, '-' is '_'.
     """
     picked = []
     for word in text.split(','):
         name, _, variant = word.partition(':')
+        name = name.replace('-', '_')
         if word == 'all':
             chosen = workloads
         elif word == 'default':

@@ -8,11 +8,13 @@ import signal
 import sys
 import tempfile
 
-from . import catalogue, compare, count, machine, markdown, report, runner, subjects, text
+from . import (catalogue, compare, count, limits, machine, markdown, plot, report, runner,
+               subjects, syscalls, text, trace)
 from .errors import BenchError, UsageError
 
 ALLOCATORS = 'libc,embedded,daemon,mimalloc,jemalloc,tcmalloc,tbb'
 EXIT_NO_GO = 3
+FORMATS = {'html': report.page, 'svg': plot.svg, 'markdown': markdown.table}
 
 
 def _positive(word):
@@ -48,6 +50,7 @@ def _add_load(parser):
     group.add_argument('--ops', type=_positive, help='operations (each workload has its default)')
     for name in ('threads', 'size', 'slots', 'seed'):
         group.add_argument(f'--{name}', help='passed on to the workload')
+    group.add_argument('--trace', metavar='FILE', help='what replay replays')
 
 
 def _add_place(parser):
@@ -56,6 +59,11 @@ def _add_place(parser):
     group.add_argument('--node', type=_node, help='run on this NUMA node, with its memory')
     group.add_argument('--timeout', type=_positive, default=900, metavar='SECONDS',
                        help='a run that takes longer is a failure (default: %(default)s)')
+
+
+def _add_syscalls(parser):
+    parser.add_argument('--no-syscalls', action='store_true',
+                        help='do without the run that counts system calls')
 
 
 def _add_subjects(parser, default):
@@ -83,6 +91,7 @@ def _parser(version):
     p.add_argument('--allocator', default='libc')
     p.add_argument('--library', action='append', metavar='NAME=PATH')
     p.add_argument('--env', action='append', metavar='NAME:K=V')
+    _add_syscalls(p)
     _add_load(p)
     _add_place(p)
 
@@ -100,6 +109,7 @@ def _parser(version):
     p.add_argument('--gate', action='store_true',
                    help=f'exit with {EXIT_NO_GO} if any verdict is NO-GO')
     p.add_argument('--json', metavar='FILE', help='write the result for `hakbench report`')
+    _add_syscalls(p)
     _add_subjects(p, None)
     _add_load(p)
     _add_place(p)
@@ -111,17 +121,31 @@ def _parser(version):
     _add_load(p)
     _add_place(p)
 
+    p = commands.add_parser('record', help='record the calls of a program for `replay`')
+    p.add_argument('--output', metavar='FILE', required=True)
+    p.add_argument('program')
+    p.add_argument('arguments', nargs=argparse.REMAINDER)
+
     p = commands.add_parser('report', help='make a page of a result')
     p.add_argument('file', help='what `hakbench compare --json` wrote')
-    p.add_argument('--format', choices=('html', 'markdown'), default='html',
-                   help='a page with charts, or a table of ratios to the best peer')
+    p.add_argument('--format', choices=tuple(FORMATS), default='html',
+                   help='a page with charts; a picture, by gnuplot; or a table of '
+                        'hakmem\'s limits (default: html)')
     p.add_argument('--output', metavar='FILE', help='default: standard output')
+
+    p = commands.add_parser('check', help='say which workloads miss hakmem\'s limits',
+                            description='Exits with 3 if any is missed.')
+    p.add_argument('file', help='what `hakbench compare --json` wrote')
+    p.add_argument('--all', action='store_true', help='show what is met, too')
+    p.add_argument('--json', action='store_true')
     return parser
 
 
 def _options(args):
     options = [f'--{name}={getattr(args, name)}' for name in ('threads', 'size', 'slots', 'seed')
                if getattr(args, name) is not None]
+    if args.trace:
+        options.append(f'--trace={os.path.abspath(args.trace)}')
     return options + (['--numa'] if args.node is not None or args.cpus else [])
 
 
@@ -154,8 +178,8 @@ def _write(path, content):
         return
     temporary = f'{path}.new'
     try:
-        with open(temporary, 'w', encoding='utf-8') as file:
-            file.write(content)
+        with open(temporary, 'wb') as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
         os.replace(temporary, path)
     except OSError as error:
         raise BenchError(f'{path}: {error.strerror}') from error
@@ -186,6 +210,9 @@ def _run(places, args):
         raise UsageError('one allocator is wanted here')
     with _runner(places, args, sys.stderr) as run:
         result = run.run(workload, made[0], args.ops, _options(args))
+        if not args.no_syscalls:
+            result['syscalls'] = syscalls.total_or_none(run, workload, made[0], args.ops,
+                                                        _options(args), _progress)
     print(json.dumps({**result, 'allocator': made[0].name}))
     return 0
 
@@ -195,7 +222,8 @@ def _compare(places, args):
     chosen = _subjects(places, args, ALLOCATORS)
     names = [s.name for s in chosen]
     baseline = args.baseline or ('libc' if 'libc' in names else names[0])
-    plan = compare.Plan(chosen, baseline, args.runs, args.threshold, args.metric)
+    plan = compare.Plan(chosen, baseline, args.runs, args.threshold, args.metric,
+                        not args.no_syscalls)
     facts = machine.describe()
     with _runner(places, args) as run:
         result = compare.compare(run, plan, workloads, args.scale, args.ops, _options(args),
@@ -219,30 +247,56 @@ def _count(places, args):
     return 0
 
 
-def _report(_places, args):
+def _record(places, args):
+    recorder = os.path.join(places['workloads'], 'hakrecord.so')
+    made, status = trace.record(recorder, [args.program, *args.arguments])
+    _write(args.output, made.encode())
+    _progress(f'{args.output}: {len(made.events):,} calls, at most {made.blocks:,} blocks and '
+              f'{made.tide() / 1024:,.0f} KiB alive')
+    if status:
+        _progress(f'{args.program} ended with status {status}')
+    return 1 if status else 0
+
+
+def _load_result(path):
     try:
-        with open(args.file, encoding='utf-8') as file:
+        with open(path, encoding='utf-8') as file:
             result = json.load(file)
     except OSError as error:
-        raise BenchError(f'{args.file}: {error.strerror}') from error
+        raise BenchError(f'{path}: {error.strerror}') from error
     except ValueError as error:
-        raise BenchError(f'{args.file}: no JSON: {error}') from error
+        raise BenchError(f'{path}: no JSON: {error}') from error
     if not isinstance(result, dict) or result.get('schema') != compare.SCHEMA:
-        raise BenchError(f'{args.file}: not what this version of `hakbench compare` writes')
-    bases = {s['base'] in subjects.MODES for s in result['subjects']}
-    if args.format == 'markdown' and len(bases) < 2:
-        raise BenchError(f'{args.file}: the table compares hakmem with others; one side is missing')
-    if args.format == 'html':
-        content = report.page(result)
-    else:
-        content = markdown.table(result)
-    _write(args.output, content)
+        raise BenchError(f'{path}: not what this version of `hakbench compare` writes')
+    return result
+
+
+def _needs_both_sides(path, result):
+    if not limits.comparable(result):
+        raise BenchError(f'{path}: the table compares hakmem with others; one side is missing')
+
+
+def _report(_places, args):
+    result = _load_result(args.file)
+    if args.format == 'markdown':
+        _needs_both_sides(args.file, result)
+    _write(args.output, FORMATS[args.format](result))
     return 0
+
+
+def _check(_places, args):
+    result = _load_result(args.file)
+    _needs_both_sides(args.file, result)
+    rows = limits.judge_all(result)
+    sys.stdout.write(json.dumps(rows, indent=1) + '\n' if args.json
+                     else text.check(rows, args.all))
+    return EXIT_NO_GO if any(map(limits.missed, rows)) else 0
 
 
 def main(places):
     args = _parser(places['version']).parse_args()
-    run = {'list': _list, 'run': _run, 'compare': _compare, 'count': _count, 'report': _report}
+    run = {'list': _list, 'run': _run, 'compare': _compare, 'count': _count, 'record': _record,
+           'report': _report, 'check': _check}
     # So that a daemon and its folder go when we are told to. The first look for a temporary folder
     # leaves a file behind if it is interrupted.
     tempfile.gettempdir()

@@ -6,26 +6,27 @@ that none always runs after the same one. The result is one dict that text.py an
 
     machine, libraries, subjects, baseline, runs, threshold, metric
     workloads: [{workload, variant, group, op, noise_floor, subjects: {NAME: {
-        METRIC: median, ..., ratio: {median, q1, q3, pairs}, verdict, reason, values: [...]}},
-        split}]
+        METRIC: median, ..., syscalls, ratio: {median, q1, q3, pairs}, verdict, reason,
+        values: [...]}}, split}]
     groups: {GROUP: {NAME: geometric mean of the ratios}}
     verdicts: {NAME: overall}
 """
 
-from . import stats
+from . import stats, syscalls
 from .errors import BenchError, UsageError
 
 SCHEMA = 1
 METRICS = ('ns_per_op', 'cpu_ns_per_op', 'minflt', 'peak_rss_kib', 'pss_kib', 'final_rss_kib',
            'trimmed_rss_kib')
 SHOWN = ('ns_per_op', 'cpu_ns_per_op', 'ops_per_s', 'minflt', 'majflt', 'minflt_run',
-         'peak_rss_kib', 'live_rss_kib', 'pss_kib', 'final_rss_kib', 'trimmed_rss_kib',
-         'held_per_live')
+         'start_rss_kib', 'peak_rss_kib', 'live_rss_kib', 'pss_kib', 'final_rss_kib',
+         'trimmed_rss_kib', 'live_kib', 'held_kib', 'held_per_live')
 AGAIN = ' again'  # no subject's name has a blank
 
 
 class Plan:
-    def __init__(self, subjects, baseline, runs, threshold, metric='ns_per_op'):
+    def __init__(self, subjects, baseline, runs, threshold, metric='ns_per_op',
+                 count_syscalls=True):
         names = [s.name for s in subjects]
         if len(names) < 1:
             raise UsageError('nothing to compare')
@@ -36,6 +37,7 @@ class Plan:
         self.runs = runs
         self.threshold = threshold
         self.metric = metric
+        self.count_syscalls = count_syscalls
 
     def rounds(self):
         """Lists of (key, subject) in the order of running."""
@@ -127,7 +129,12 @@ def compare(runner, plan, workloads, scale=1.0, ops=None, options=(), progress=p
     for workload in workloads:
         n = ops if ops is not None else max(1, round(workload.ops * scale))
         results = measure(runner, plan, workload, n, options, progress)
-        entries.append(evaluate(workload, results, plan))
+        entry = evaluate(workload, results, plan)
+        for subject in plan.subjects if plan.count_syscalls else ():
+            progress(f'{workload.title}: system calls of {subject.name}')
+            entry['subjects'][subject.name]['syscalls'] = syscalls.total_or_none(
+                runner, workload, subject, n, options, progress)
+        entries.append(entry)
     if not entries:
         raise BenchError('nothing was run')
     return {'runs': plan.runs, 'threshold': plan.threshold, 'metric': plan.metric,

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 
-from . import callgrind
+from . import callgrind, syscalls
 from .errors import BenchError, UsageError
 
 EVENTS = ('Ir', 'Bc', 'Bi')
@@ -44,6 +44,13 @@ class Counter:
         argv = tool + self._workload.argv(ops, self._options)
         return self._runner.start(argv, subject)
 
+    def _done(self, out):
+        """A workload may round the number of operations."""
+        match = re.search(r'"ops":(\d+)', out)
+        if not match:
+            raise BenchError(f'{self._workload.title} did not run under a tool: {out[:200]!r}')
+        return int(match.group(1))
+
     def _callgrind_once(self, valgrind, ops, subject):
         with tempfile.TemporaryDirectory(prefix='hakbench.') as folder:
             path = os.path.join(folder, 'out')
@@ -54,11 +61,7 @@ class Counter:
                     counts = callgrind.parse(file, os.path.realpath(self._workload.path))
             except (OSError, ValueError) as error:
                 raise BenchError(f'callgrind wrote nothing that can be read: {error}') from error
-        # A workload may round the number of operations.
-        match = re.search(r'"ops":(\d+)', out)
-        if not match:
-            raise BenchError(f'{self._workload.title} did not run under valgrind: {out[:200]!r}')
-        return counts, int(match.group(1))
+        return counts, self._done(out)
 
     def instructions(self, subject):
         valgrind = shutil.which('valgrind')
@@ -78,59 +81,39 @@ class Counter:
             'calls': (high.calls - low.calls) / n,
         }
 
-    def _strace_once(self, strace, ops, subject):
-        with tempfile.TemporaryDirectory(prefix='hakbench.') as folder:
-            path = os.path.join(folder, 'out')
-            self._start([strace, '-f', '-qq', '-c', '-o', path], ops, subject)
-            with open(path, encoding='utf-8', errors='replace') as file:
-                return parse_strace(file.read())
-
     def syscalls(self, subject):
-        strace = shutil.which('strace')
-        if not strace:
-            self.note('System calls were not counted: strace is not installed.')
-            return None
         try:
-            low, high = (self._strace_once(strace, ops, subject) for ops in self.ops)
-        except (BenchError, OSError, ValueError) as error:
+            (low, low_ops), (high, high_ops) = (
+                syscalls.total(self._runner, self._workload, subject, ops, self._options)
+                for ops in self.ops)
+        except BenchError as error:
             self.note(f'System calls were not counted: {error}')
             return None
-        return (high - low) / (self.ops[1] - self.ops[0])
+        return (high - low) / (high_ops - low_ops)
 
     def perf(self, subject):
         """Hardware counters per operation; None where the machine has none."""
         perf = shutil.which('perf')
         if not perf:
             return None
-        seen = []
+        seen, done = [], []
         for ops in self.ops:
             with tempfile.TemporaryDirectory(prefix='hakbench.') as folder:
                 path = os.path.join(folder, 'out')
                 try:
-                    self._start([perf, 'stat', '-x', ';', '-o', path, '-e',
-                                 ','.join(PERF_EVENTS), '--'], ops, subject)
+                    out, _ = self._start([perf, 'stat', '-x', ';', '-o', path, '-e',
+                                          ','.join(PERF_EVENTS), '--'], ops, subject)
+                    done.append(self._done(out))
                     with open(path, encoding='utf-8', errors='replace') as file:
                         seen.append(parse_perf(file.read()))
                 except (BenchError, OSError):
-                    seen.append({})
-        n = self.ops[1] - self.ops[0]
+                    self.note('perf stat may not count here.')
+                    return None
+        n = done[1] - done[0]
         figures = {e: (v - seen[0][e]) / n for e, v in seen[1].items() if e in seen[0]}
         if not figures:
             self.note('perf stat has no hardware counters here.')
         return figures or None
-
-
-def parse_strace(text):
-    """The total number of calls of `strace -c`."""
-    edge = None
-    for line in text.splitlines():
-        words = line.split()
-        if 'syscall' in words:
-            # Columns to the left and to the right of it may be blank: go by where it ends.
-            edge = line.index('calls') + len('calls')
-        elif edge and words and words[-1] == 'total':
-            return int(line[:edge].split()[-1])
-    raise ValueError('strace printed no total')
 
 
 def parse_perf(text):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTML page with everything in it: what was measured, how to read it, and what came out."""
 
-from . import chart
+from . import chart, limits
 from .markup import Markup, el, join
-from .text import figure, mib, percent, ratio
+from .subjects import ABOUT
+from .text import METRIC_WORDS, figure, limit, mib, percent, ratio, whole
 
 STYLE = '''
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 980px; margin: 2em auto; padding: 0 1em;
@@ -16,19 +17,13 @@ th:first-child, td:first-child, td.word { text-align: left }
 tr.head td { font-weight: 600; padding-top: 1em; text-align: left }
 .swatch { display: inline-block; width: .9em; height: .9em; margin-right: .4em }
 .key { margin-right: 1.4em; white-space: nowrap } .wide { overflow-x: auto }
-.GO { color: #006b4f; font-weight: 600 } .NO-GO { color: #a83200; font-weight: 600 }
+.GO { color: #006b4f; font-weight: 600 } .NO-GO, .missed { color: #a83200; font-weight: 600 }
 code { overflow-wrap: anywhere } .note { color: #555; font-size: 14px }
 '''
 
-METRIC_WORDS = {
-    'ns_per_op': 'time per operation', 'cpu_ns_per_op': 'CPU time per operation',
-    'minflt': 'page faults', 'peak_rss_kib': 'peak memory', 'pss_kib': 'memory while it runs',
-    'final_rss_kib': 'memory after everything was freed',
-    'trimmed_rss_kib': 'memory after everything was freed and malloc_trim',
-}
 GROUP_WORDS = {'small': 'small blocks, one thread', 'threads': 'several threads',
                'large': 'large blocks', 'memory': 'fresh and fragmented memory',
-               'startup': 'short programs', 'all': 'all workloads'}
+               'replay': 'recorded programs', 'startup': 'short programs', 'all': 'all workloads'}
 
 
 def _title(entry):
@@ -52,7 +47,11 @@ def _intro(result):
                 f'{base} was also compared with itself, and whatever lies inside the band is no '
                 'difference. GO means better and NO-GO worse by at least '
                 f"{percent(result['threshold'])} and by more than the noise; everything else is "
-                'neutral.')])
+                'neutral.'),
+        el('p', 'These were compared:'),
+        el('ul', *(el('li', el('b', s['name']), ': ', ABOUT.get(s['base'], 'another allocator '
+                      'that can be loaded into a program in place of the system\'s'))
+                   for s in result['subjects']))])
 
 
 def _bar(name, entry):
@@ -106,17 +105,59 @@ def _memory_chart(result):
                  chart.legend(colours), el('div', svg, class_='wide')])
 
 
+LIMIT_WORDS = {
+    'time': 'time: no slower than the best other allocator',
+    'faults': 'page faults: no more than the best other allocator that is loaded into a program',
+    'peak': f"peak memory: at most {limits.LIMITS['peak']} times that of the leaner of mimalloc "
+            'and jemalloc',
+    'kept': f"memory kept: when all is freed and malloc_trim was called, at most "
+            f"{limits.LIMITS['kept'] * 100:.0f} % of the peak, without what the program had at "
+            'its start. Threads, and code that ran for the first time, are in it: what libc comes '
+            'to is told beside it',
+}
+
+
+def _limit_cell(judged):
+    state = judged and judged['state']
+    text = limit(judged) + (' (noise)' if state == limits.NOISE else '')
+    return el('td', text, class_='missed' if state == limits.MISSED else None)
+
+
+def _limits(result):
+    rows = [el('tr', *(el('th', h) for h in ('', 'hakmem', *limits.LIMITS)))]
+    for row in limits.judge_all(result):
+        rows.append(el('tr', el('td', row['workload']), el('td', row['allocator'], class_='word'),
+                       *map(_limit_cell, row['limits'].values())))
+    return join([el('h2', 'What hakmem asks of itself'),
+                 el('p', 'The allocator that this page comes with, hakmem, has four limits for '
+                         'every workload. What misses its limit is red. A time that is behind, '
+                         'but not by more than the noise, is marked so.'),
+                 el('ul', *(el('li', word) for word in LIMIT_WORDS.values())),
+                 el('div', el('table', el('tbody', *rows)), class_='wide')])
+
+
 def _cells(s):
     r = s['ratio']
     word = s['reason'] if s['verdict'] == 'neutral' else s['verdict']
     return [figure(s['ns_per_op']), ratio(r and r['median']),
-            f"{r['q1']:.3f} to {r['q3']:.3f}" if r else '-', f"{s['minflt']:,.0f}",
-            mib(s['peak_rss_kib']), mib(s['pss_kib']), mib(s['trimmed_rss_kib']), word]
+            f"{r['q1']:.3f} to {r['q3']:.3f}" if r else '-', whole(s['minflt']),
+            whole(s.get('syscalls')), mib(s['peak_rss_kib']), mib(s['pss_kib']),
+            mib(s['trimmed_rss_kib']), word]
+
+
+def _placed(entry):
+    """Where pages lay, if the run was bound to CPUs or a node."""
+    parts = []
+    for name, s in entry['subjects'].items():
+        if s.get('node_kib'):
+            nodes = ', '.join(f'{mib(kib)} MiB on node {n}' for n, kib in s['node_kib'].items())
+            parts.append(f' {name} lay with {nodes}.')
+    return ''.join(parts)
 
 
 def _table(result):
-    head = ('', 'ns per operation', 'ratio', 'middle half', 'page faults', 'peak MiB',
-            'share while running, MiB', 'after freeing all, MiB', 'verdict')
+    head = ('', 'ns per operation', 'ratio', 'middle half', 'page faults', 'system calls',
+            'peak MiB', 'share while running, MiB', 'after freeing all, MiB', 'verdict')
     rows = [el('tr', *(el('th', h) for h in head))]
     for e in result['workloads']:
         about = f"{_title(e)}: {e['about']}; {e['variant_about']}. One operation is {e['op']}. "
@@ -126,6 +167,7 @@ def _table(result):
             about += (f" Embedded against libc is {steps['whole']}: {steps['layout']} from the "
                       f"mere presence of the library, {steps['allocator']} from the allocator "
                       'at work.')
+        about += _placed(e)
         rows.append(el('tr', el('td', about, colspan=len(head)), class_='head'))
         for name, s in e['subjects'].items():
             cells = [el('td', c) for c in _cells(s)]
@@ -133,9 +175,9 @@ def _table(result):
             rows.append(el('tr', el('td', name), *cells))
     return join([el('h2', 'All figures'),
                  el('p', 'Medians. A page fault is the moment when the system hands the process a '
-                         'page of memory, which takes far longer than malloc itself. The share '
-                         'while running (PSS) counts memory that several processes have in common '
-                         'in parts.'),
+                         'page of memory, which takes far longer than malloc itself; a '
+                         'system call is any other request to the system. The share while running '
+                         '(PSS) counts memory that several processes have in common in parts.'),
                  el('div', el('table', el('tbody', *rows)), class_='wide')])
 
 
@@ -169,6 +211,8 @@ def page(result):
     body = [el('h1', title), _intro(result)]
     if has_others:
         body += [_summary(result), _charts(result), _memory_chart(result)]
+    if limits.comparable(result):
+        body.append(_limits(result))
     body += [_table(result), _facts(result)]
     head = el('head', el('meta', charset='utf-8'),
               el('meta', name='viewport', content='width=device-width, initial-scale=1'),

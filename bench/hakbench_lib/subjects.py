@@ -27,8 +27,8 @@ MODES = {
 KNOWN = ('libc', *MODES, *PEERS)
 ABOUT = {
     'libc': 'the system\'s malloc, nothing preloaded',
-    'embedded': 'hakmem without a daemon',
-    'daemon': 'hakmem with a private hakmemd',
+    'embedded': 'hakmem without its daemon',
+    'daemon': 'hakmem with memory from its daemon, hakmemd, here a private one',
     'forced-libc': 'hakmem preloaded, every call passed on to libc',
     'checked': 'hakmem with HAKMEM_FASTLANE_DIRECT=0: every free validated',
 }

@@ -4,8 +4,10 @@
 HAKBENCH names the program. Its workloads, library and daemon are in the same build.
 """
 
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import unittest
@@ -32,6 +34,13 @@ def call_json(test, *args):
     status, out, err = call(*args)
     test.assertEqual(status, 0, err)
     return json.loads(out)
+
+
+@functools.lru_cache
+def strace_works():
+    return bool(shutil.which('strace')) and subprocess.run(
+        ['strace', '-o', '/dev/null', '/bin/true'], capture_output=True,
+        check=False).returncode == 0
 
 
 class _Tap(unittest.TestResult):

@@ -62,7 +62,7 @@ class Arguments(unittest.TestCase):
 
     def test_help_and_version(self):
         self.assertRegex(call('--version')[1], r'^hakbench \d+\.\d+')
-        for command in ('list', 'run', 'compare', 'count', 'report'):
+        for command in ('list', 'run', 'compare', 'count', 'record', 'report', 'check'):
             status, out, _ = call(command, '--help')
             self.assertEqual(status, 0)
             self.assertIn(f'hakbench {command}', out)
@@ -86,6 +86,9 @@ class Running(unittest.TestCase):
         def titles(text):
             return [w.title for w in catalogue.pick(workloads, text)]
         self.assertEqual(titles('startup'), ['startup:default'])
+        self.assertEqual(titles('cache-scratch,first-touch:1m'),
+                         ['cache_scratch:default', 'first_touch:1m'])
+        self.assertEqual(titles('large:untouched-1m'), ['large:untouched-1m'])
         self.assertEqual(titles('large,pair:1k,large:mixed'), ['large:mixed', 'pair:1k'])
         self.assertEqual(titles('@startup'), titles('startup:all'))
         self.assertEqual(len(titles('default')), len({w.name for w in workloads}))
@@ -99,6 +102,16 @@ class Running(unittest.TestCase):
                                  '--ops', '3000', '--slots', '50')
                 self.assertEqual((line['allocator'], line['slots']), (allocator, 50))
                 self.assertEqual((line['ops'], line['min_size']), (3000, 1024))
+
+    def test_run_counts_system_calls_unless_told_not_to(self):
+        args = ('run', 'large:untouched-32m', '--size', '64M', '--ops')
+        few, many = (call_json(self, *args, ops)['syscalls'] for ops in ('10', '110'))
+        if rig.strace_works():
+            # Above glibc's highest threshold each pair is an mmap and a munmap.
+            self.assertAlmostEqual(many - few, 200, delta=20)
+        else:
+            self.assertEqual((few, many), (None, None))
+        self.assertNotIn('syscalls', call_json(self, *args, '10', '--no-syscalls'))
 
     def test_run_on_one_cpu_says_where_pages_lie(self):
         cpu = min(os.sched_getaffinity(0))
@@ -187,6 +200,8 @@ class Comparing(unittest.TestCase):
                 self.assertEqual(len(subject['values']), 1)
                 self.assertGreater(subject['ratio']['median'], 0)
             self.assertIsNotNone(entry['noise_floor'])
+            counts = {s['syscalls'] is None for s in entry['subjects'].values()}
+            self.assertEqual(counts, {not rig.strace_works()})
         self.assertEqual(result['verdicts'], {'embedded': 'neutral', 'daemon': 'neutral'})
         self.assertEqual(set(result['groups']), {'small', 'large', 'all'})
         for word in ('random_mixed:default', 'noise floor', 'geometric mean', 'PSS'):

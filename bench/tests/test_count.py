@@ -2,7 +2,6 @@
 """Counted instructions: exact, so the same twice, and of the size that is known."""
 
 import shutil
-import subprocess
 import unittest
 
 import rig
@@ -42,14 +41,11 @@ class Counting(unittest.TestCase):
         self.assertIn('depend on the scheduler', out)
 
     def test_system_calls(self):
-        works = shutil.which('strace') and subprocess.run(
-            ['strace', '-o', '/dev/null', '/bin/true'], capture_output=True,
-            check=False).returncode == 0
         # 32 MiB are above glibc's highest mmap threshold: each pair is an mmap and a munmap.
         result = call_json(self, 'count', 'large:untouched-32m', '--ops', '50', '--size', '64M',
                            '--allocators', 'libc', '--json')
         calls = result['subjects']['libc']['syscalls']
-        if works:
+        if rig.strace_works():
             self.assertAlmostEqual(calls, 2, delta=0.2)
         else:
             self.assertIsNone(calls)

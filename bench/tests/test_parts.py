@@ -7,7 +7,7 @@ import unittest
 import xml.etree.ElementTree as xml
 
 import rig
-from hakbench_lib import callgrind, chart, count, markup, runner, subjects
+from hakbench_lib import callgrind, chart, count, markup, runner, subjects, syscalls
 from hakbench_lib.errors import BenchError, UsageError
 
 PLACES = {'library': '/', 'daemon': '/none'}
@@ -94,10 +94,10 @@ class Tables(unittest.TestCase):
                 '100.00    0.000123           1       123         2 total\n')
         blank = ('% time     seconds  usecs/call     calls    errors syscall\n'
                  '100.00    0.000000                    77           total\n')
-        self.assertEqual(count.parse_strace(full), 123)
-        self.assertEqual(count.parse_strace(blank), 77)
+        self.assertEqual(syscalls.parse(full), 123)
+        self.assertEqual(syscalls.parse(blank), 77)
         with self.assertRaises(ValueError):
-            count.parse_strace('nothing\n')
+            syscalls.parse('nothing\n')
 
     def test_perf_leaves_out_what_is_not_supported(self):
         text = ('# started\n12345;;instructions:u;1;100.00;;\n'

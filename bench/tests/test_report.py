@@ -4,12 +4,14 @@
 import json
 import os
 import re
+import shutil
 import tempfile
 import unittest
 import xml.etree.ElementTree as xml
 
 import rig
-from hakbench_lib import compare, report
+from hakbench_lib import compare, plot, report
+from hakbench_lib.errors import BenchError
 from rig import call
 
 SPACE = '{http://www.w3.org/1999/xhtml}'
@@ -48,6 +50,10 @@ class Made(unittest.TestCase):
             ours = self.result['workloads'][0]['subjects']['embedded']['ns_per_op']
             self.assertIn(f'({ours / libc:.2f})', lines[2])
             self.assertIn('| libc ', lines[2])
+            for word in ('fewest faults', 'leaner of mimalloc and jemalloc', 'kept after trim',
+                         'embedded, system calls'):
+                self.assertIn(word, lines[0])
+            self.assertNotIn('forced-libc', lines[0])
             only = dict(self.result, subjects=[s for s in self.result['subjects']
                                                if s['base'] == 'libc'])
             with open(path, 'w', encoding='utf-8') as file:
@@ -71,6 +77,41 @@ class Made(unittest.TestCase):
         for word in ('pair:64', 'replace:default', 'embedded', 'forced-libc', 'Kernel',
                      'hakbench compare', 'Page', 'GO means better'):
             self.assertIn(word.lower(), text.lower())
+
+    def test_limits_and_where_pages_lay(self):
+        result = json.loads(json.dumps(self.result))
+        result['workloads'][0]['subjects']['embedded'].update(
+            {'trimmed_rss_kib': 10 ** 6, 'node_kib': {'0': 2048}})
+        root = xml.fromstring(report.page(result))
+        missed = [td.text for td in root.iter(SPACE + 'td') if td.get('class') == 'missed']
+        self.assertTrue([t for t in missed if '% (libc' in t])
+        text = ' '.join(root.itertext())
+        self.assertIn('embedded lay with 2.0 MiB on node 0.', text)
+        self.assertIn('What hakmem asks of itself', text)
+        self.assertIn('forced-libc : hakmem preloaded, every call passed on to libc', text)
+
+    @unittest.skipUnless(shutil.which('gnuplot'), 'gnuplot is not installed')
+    def test_gnuplot_draws_every_ratio(self):
+        result = json.loads(json.dumps(self.result).replace('forced-libc', "it's `id` $x"))
+        root = xml.fromstring(plot.svg(result))
+        self.assertEqual(root.tag, SVG + 'svg')
+        text = ' '.join(''.join(root.itertext()).split())
+        for word in ('pair:64', 'replace:default', 'embedded', "it's `id` $x", 'ratio to libc',
+                     'left of the line is better'):
+            self.assertIn(word, text)
+        uses = [u.get('{http://www.w3.org/1999/xlink}href') for u in root.iter(SVG + 'use')]
+        # A dot for each candidate and workload, and one in the key for each candidate.
+        self.assertEqual(uses.count('#gpPt6'), 2 * 2 + 2)
+
+    def test_gnuplot_gets_no_lines_of_the_result(self):
+        self.assertEqual(plot.quoted("a'b\nset x"), "'a''b set x'")
+        result = json.loads(json.dumps(self.result))
+        for entry in result['workloads']:
+            entry['noise_floor'] = None
+            for subject in entry['subjects'].values():
+                subject['ratio'] = None
+        with self.assertRaises(BenchError):
+            plot.script(result)
 
     def test_bars_for_each_workload_and_candidate(self):
         charts = list(xml.fromstring(self.page).iter(SVG + 'svg'))

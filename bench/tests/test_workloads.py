@@ -13,13 +13,13 @@ FIELDS = {
     'workload': str, 'variant': str, 'ops': int, 'threads': int, 'seed': int, 'slots': int,
     'min_size': int, 'max_size': int, 'ns_per_op': float, 'ops_per_s': float,
     'cpu_ns_per_op': float, 'minflt': int, 'majflt': int, 'minflt_run': int,
-    'peak_rss_kib': int, 'live_rss_kib': int, 'pss_kib': int, 'final_rss_kib': int,
-    'trimmed_rss_kib': int,
+    'start_rss_kib': int, 'peak_rss_kib': int, 'live_rss_kib': int, 'pss_kib': int,
+    'final_rss_kib': int, 'trimmed_rss_kib': int,
 }
 EXPECTED = {
     'random_mixed', 'replace', 'pair', 'larson', 'xmalloc', 'threadtest', 'cache_scratch',
     'cache_thrash', 'sh6', 'mstress', 'glibc_simple', 'glibc_thread', 'large', 'realloc_grow',
-    'calloc', 'first_touch', 'fragment', 'startup',
+    'calloc', 'first_touch', 'fragment', 'replay', 'startup',
 }
 # One operation of these costs a process or tens of MiB.
 DEAR = {'startup': 2, 'large': 4, 'first_touch': 20}
@@ -63,6 +63,8 @@ class Workloads(unittest.TestCase):
         self.assertGreater(line['minflt'], 0)
         self.assertGreaterEqual(line['peak_rss_kib'], line['live_rss_kib'])
         self.assertGreater(line['trimmed_rss_kib'], 0)
+        self.assertGreater(line['start_rss_kib'], 100)
+        self.assertLessEqual(line['start_rss_kib'], line['peak_rss_kib'])
         self.assertAlmostEqual(line['ops_per_s'] * line['ns_per_op'] / 1e9, 1, 2)
 
     def test_faults_and_peak_follow_the_memory_that_is_touched(self):
@@ -103,7 +105,8 @@ class Workloads(unittest.TestCase):
         for args in (['--ops', '0'], ['--ops', '-1'], ['--ops', '1x'], ['--ops', ''],
                      ['--ops', '99999999999999999999'], ['--size', '9..8'], ['--size', '1..'],
                      ['--size', '0'], ['--threads', '257'], ['--slots', '99G'],
-                     ['--variant', 'nosuch'], ['--seed', '0'], ['stray'], ['--nosuch']):
+                     ['--variant', 'nosuch'], ['--seed', '0'], ['stray'], ['--nosuch'],
+                     ['--trace', '/dev/null']):
             with self.subTest(args=args):
                 done = start('pair', *args)
                 self.assertEqual((done.returncode, done.stdout), (2, ''))

@@ -47,6 +47,7 @@ static void clock_read(struct work_clock *ret_clock)
 
 void work_start(struct work *work)
 {
+	work_memory_read(&work->begin);
 	clock_read(&work->start);
 }
 
@@ -86,11 +87,11 @@ int work_report(struct work *work)
 	/* Of the whole process until the load was done, and of the measured part. */
 	(void)printf("\"minflt\":%" PRIu64 ",\"majflt\":%" PRIu64 ",\"minflt_run\":%" PRIu64 ",",
 		     work->stop.minflt, work->stop.majflt, work->stop.minflt - work->start.minflt);
-	(void)printf("\"peak_rss_kib\":%" PRIu64 ",\"live_rss_kib\":%" PRIu64
-		     ",\"pss_kib\":%" PRIu64 ",\"final_rss_kib\":%" PRIu64
-		     ",\"trimmed_rss_kib\":%" PRIu64,
-		     final.peak_kib, work->live.rss_kib, work->live.pss_kib, final.rss_kib,
-		     trimmed.rss_kib);
+	(void)printf("\"start_rss_kib\":%" PRIu64 ",\"peak_rss_kib\":%" PRIu64
+		     ",\"live_rss_kib\":%" PRIu64 ",\"pss_kib\":%" PRIu64
+		     ",\"final_rss_kib\":%" PRIu64 ",\"trimmed_rss_kib\":%" PRIu64,
+		     work->begin.rss_kib, final.peak_kib, work->live.rss_kib, work->live.pss_kib,
+		     final.rss_kib, trimmed.rss_kib);
 	for (unsigned i = 0; i < work->n_extras; i++)
 		(void)printf(",\"%s\":%.4f", work->extras[i].name, work->extras[i].value);
 	if (work->numa)

@@ -9,7 +9,7 @@
  *
  *	work_init()   arguments
  *	...           what is not measured: tables
- *	work_start()
+ *	work_start()  memory of the program itself, clocks
  *	...           the load; work.done counts operations where work.ops does not
  *	work_stop()   clocks, faults, memory while the load's blocks still live
  *	...           everything is freed
@@ -38,10 +38,11 @@ struct work_variant {
 
 struct work_info {
 	const char *name;
-	const char *group; /* small, large, memory or startup */
+	const char *group; /* small, large, memory, replay or startup */
 	const char *about;
 	const char *op; /* what one operation is */
 	const struct work_variant *variants;
+	bool takes_trace; /* --trace names the file that says what to do */
 	bool in_children; /* the work is done by other processes: instructions cannot be counted */
 };
 
@@ -65,10 +66,11 @@ struct work {
 	uint64_t ops, seed;
 	size_t min, max, slots;
 	unsigned threads;
-	bool numa;     /* say on which nodes the pages lie */
-	uint64_t done; /* operations really done; work_init() sets it to ops */
+	const char *trace; /* NULL: the workload's own */
+	bool numa;         /* say on which nodes the pages lie */
+	uint64_t done;     /* operations really done; work_init() sets it to ops */
 	struct work_clock start, stop;
-	struct work_memory live;
+	struct work_memory begin, live;
 	struct work_extra extras[WORK_EXTRAS_MAX];
 	unsigned n_extras;
 };

@@ -106,10 +106,12 @@ static _Noreturn void help(const struct work_info *info)
 		     "  --size N|MIN..MAX     bytes of a block\n"
 		     "  --slots N             blocks alive at a time\n"
 		     "  --seed N              of the random numbers\n"
+		     "%s"
 		     "  --numa                say on which nodes the pages lie\n"
 		     "  --list                the variants as JSON\n"
 		     "  --help                this text\n\n",
-		     info->name, info->about, info->op);
+		     info->name, info->about, info->op,
+		     info->takes_trace ? "  --trace FILE          of hakbench record\n" : "");
 	for (const struct work_variant *v = info->variants; v->name; v++)
 		(void)printf("  %-16s %s\n", v->name, v->about);
 	exit(0);
@@ -148,6 +150,11 @@ static void set(struct work *work, int option, const char *text)
 	case 's':
 		work->seed = one_number(work->info, "seed", text, 1, UINT64_MAX);
 		break;
+	case 'T':
+		if (!work->info->takes_trace)
+			usage_error(work->info, "--trace %s: there is none to replay", text);
+		work->trace = text;
+		break;
 	case 'n':
 		work->numa = true;
 		break;
@@ -169,6 +176,7 @@ void work_init(struct work *work, const struct work_info *info, int argc, char *
 		{ "size", required_argument, NULL, 'z' },
 		{ "slots", required_argument, NULL, 'l' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "trace", required_argument, NULL, 'T' },
 		{ "numa", no_argument, NULL, 'n' },
 		{ "list", no_argument, NULL, 'L' },
 		{ "help", no_argument, NULL, 'h' },

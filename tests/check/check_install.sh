@@ -49,7 +49,8 @@ example() # as README prints it
 
 verdict "meson install works with DESTDIR" installs
 verdict "everything that users need is installed" there sbin/hakmemd bin/hakctl bin/hakrun \
-	bin/hakbench libhakclient.so.0 libhakclient.so libhakmalloc.so libhakclient.a \
+	bin/hakbench hakmem-bench/hakrecord.so hakmem-bench/python.trace \
+	hakbench_lib/trace.py libhakclient.so.0 libhakclient.so libhakmalloc.so libhakclient.a \
 	include/hakmem.h include/hakmem.hpp hakmem.pc hakmem/hakmemd.conf hakmemd.service \
 	hakmemd.socket sysusers.d/hakmem.conf completions/hakctl completions/hakrun
 verdict "README's C example compiles as shown and runs" example

@@ -278,6 +278,7 @@ static void __attribute__((noreturn)) serve(const char *socket, unsigned mode)
 		answer = (struct member_answer){ .info.size = sizeof(answer.info) };
 		obey(&order, &answer);
 		answer.timeouts = hak_heap.stats.timeouts;
+		(void)snprintf(answer.detail, sizeof(answer.detail), "%s", hak_detail());
 		must(!hak_info_get(&answer.info));
 		must(send(0, &answer, sizeof(answer), 0) == sizeof(answer));
 	}
@@ -418,12 +419,12 @@ bool member_any(const struct hak_report_session *s, uint64_t arg)
 
 bool member_has_bytes(const struct hak_report_session *s, uint64_t bytes)
 {
-	return s->bytes == bytes;
+	return s->bytes - s->reserve * HAK_SUPERSLAB_SIZE == bytes;
 }
 
 bool member_has_more(const struct hak_report_session *s, uint64_t bytes)
 {
-	return s->bytes >= bytes;
+	return s->bytes - s->reserve * HAK_SUPERSLAB_SIZE >= bytes;
 }
 
 bool member_has_frozen(const struct hak_report_session *s, uint64_t at_least)

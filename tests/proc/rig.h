@@ -33,6 +33,10 @@ struct rig {
 
 /* A private directory and a configuration with this text; no daemon yet. */
 struct rig *rig_new(const char *config);
+/* Writes the configuration anew, or, with a name, that file of its drop-ins; NULL removes it. */
+void rig_configure(struct rig *rig, const char *name, const char *text);
+/* SIGHUP, and waits until the log has this text, said after it. */
+void rig_reload(struct rig *rig, const char *text);
 /* Starts the daemon and waits until it is ready. `args`: NULL-terminated, or NULL. */
 struct rig *rig_start(const char *config);
 void rig_launch(struct rig *rig, const char *const *args);
@@ -50,6 +54,8 @@ struct hak_report_status rig_status(struct rig *rig);
 /* Waits until so many sessions, or leased superslabs, are reported. */
 void rig_wait_sessions(struct rig *rig, uint64_t n);
 void rig_wait_leased(struct rig *rig, uint64_t superslabs);
+/* Waits until so many regions, and superslabs in them and in sessions, are ready. */
+void rig_wait_stock(struct rig *rig, uint64_t regions, uint64_t superslabs);
 /* Waits until the daemon has as many descriptors open as in an earlier status. */
 void rig_wait_fds(struct rig *rig, uint64_t n);
 

@@ -293,13 +293,22 @@ static void an_idle_daemon_does_not_wake_up(void **state)
 	rig_wait_sessions(rig, 0);
 }
 
-static int setup_threads(void **state)
+/* Descriptors are counted: what a crowd adds to the stock is to go soon. */
+#define QUICK_STOCK "[stock]\ndecay = 100 ms\n"
+
+static int setup(void **state)
 {
-	*state = rig_start("[daemon]\nring-wait = threads\n");
+	*state = rig_start(QUICK_STOCK);
 	return 0;
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+static int setup_threads(void **state)
+{
+	*state = rig_start("[daemon]\nring-wait = threads\n" QUICK_STOCK);
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 #define BOTH(name)                                                        \
 	TEST(name),                                                       \
 	{                                                                 \

@@ -24,7 +24,7 @@ static const struct {
 	const char *reason;
 } bad_entries[] = {
 	{ "op 0", { .op = 0 }, "unknown operation" },
-	{ "op 5", { .op = 5 }, "unknown operation" },
+	{ "op 6", { .op = 6 }, "unknown operation" },
 	{ "op max", { .op = UINT32_MAX }, "unknown operation" },
 	{ "op 2^31", { .op = 1u << 31 }, "unknown operation" },
 	{ "flags", { .op = HAK_OP_NOP, .flags = 1 }, "unknown flags" },
@@ -64,6 +64,10 @@ static const struct {
 	{ "return frozen", { .op = HAK_OP_RETURN, .first = 3, .count = 1 }, "frozen" },
 	{ "return with frozen", { .op = HAK_OP_RETURN, .first = 2, .count = 2 }, "frozen" },
 	{ "return node", { .op = HAK_OP_RETURN, .count = 1, .node = 1 }, "node out of range" },
+	{ "reserve 33", { .op = HAK_OP_RESERVE, .count = 33 }, "count out of range" },
+	{ "reserve max", { .op = HAK_OP_RESERVE, .count = UINT32_MAX }, "count out of range" },
+	{ "reserve first", { .op = HAK_OP_RESERVE, .first = 1 }, "where none is used" },
+	{ "reserve node", { .op = HAK_OP_RESERVE, .node = 1024 }, "node out of range" },
 	{ "freeze 0", { .op = HAK_OP_FREEZE, .count = 0 }, "count out of range" },
 	{ "freeze twice", { .op = HAK_OP_FREEZE, .first = 3, .count = 1 }, "frozen" },
 	{ "freeze returned", { .op = HAK_OP_FREEZE, .first = 5, .count = 1 }, "not leased" },
@@ -241,7 +245,7 @@ static void wake_storms_and_false_flags_cost_nobody_else(void **state)
 static void random_entry(uint64_t *seed, struct raw *raw, struct hak_sqe *ret)
 {
 	uint64_t r = *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	struct hak_sqe sqe = raw_entry(raw, (enum hak_op)(1 + (r >> 20) % 4));
+	struct hak_sqe sqe = raw_entry(raw, (enum hak_op)(1 + (r >> 20) % 5));
 
 	sqe.count = sqe.op == HAK_OP_NOP ? 0 : 1 + (uint32_t)(r >> 30) % 3;
 	sqe.first = sqe.op == HAK_OP_RETURN || sqe.op == HAK_OP_FREEZE ? (r >> 40) % 6 : 0;

@@ -7,6 +7,7 @@
 
 #include "shared/layout.h"
 #include "shared/report.h"
+#include "shared/reserve.h"
 #include "shared/ring.h"
 #include "shared/wire.h"
 
@@ -33,7 +34,7 @@ struct number {
 	}
 
 static const struct number constants[] = {
-	CONSTANT(HAK_LAYOUT_VERSION, 1),
+	CONSTANT(HAK_LAYOUT_VERSION, 2),
 	CONSTANT(HAK_LINE, 64),
 	CONSTANT(HAK_SLAB_SHIFT, 16),
 	CONSTANT(HAK_SLAB_SIZE, 65536),
@@ -42,22 +43,27 @@ static const struct number constants[] = {
 	CONSTANT(HAK_SLABS_PER_SUPERSLAB, 32),
 	CONSTANT(HAK_NO_SUPERSLAB, 4294967295),
 	CONSTANT(HAK_REGION_SUPERSLABS, 262144),
-	CONSTANT(HAK_SEGMENT_SIZE, 24576),
+	CONSTANT(HAK_SEGMENT_SIZE, 28672),
 	CONSTANT(HAK_SEGMENT_SQ_OFF, 4096),
 	CONSTANT(HAK_SEGMENT_CQ_OFF, 8192),
 	CONSTANT(HAK_SEGMENT_SQES_OFF, 12288),
 	CONSTANT(HAK_SEGMENT_CQES_OFF, 16384),
+	CONSTANT(HAK_SEGMENT_RESERVE_OFF, 24576),
+	CONSTANT(HAK_RESERVE_SLOTS, 32),
+	CONSTANT(HAK_RESERVE_READY, 1),
+	CONSTANT(HAK_RESERVE_TAKEN, 2),
 	CONSTANT(HAK_SQ_ENTRIES, 64),
 	CONSTANT(HAK_CQ_ENTRIES, 128),
 	CONSTANT(HAK_OP_NOP, 1),
 	CONSTANT(HAK_OP_LEASE, 2),
 	CONSTANT(HAK_OP_RETURN, 3),
 	CONSTANT(HAK_OP_FREEZE, 4),
+	CONSTANT(HAK_OP_RESERVE, 5),
 	CONSTANT(HAK_NODE_ANY, 4294967295),
 	CONSTANT(HAK_LEASE_MAX, 131072),
 	CONSTANT(HAK_WIRE_MAGIC, 0x4d4b4148),
 	CONSTANT(HAK_WIRE_VERSION_MIN, 1),
-	CONSTANT(HAK_WIRE_VERSION_MAX, 1),
+	CONSTANT(HAK_WIRE_VERSION_MAX, 2),
 	CONSTANT(HAK_WIRE_SIZE, 64),
 	CONSTANT(HAK_WIRE_TEXT, 48),
 	CONSTANT(HAK_WIRE_FDS_MAX, 4),
@@ -109,8 +115,10 @@ static const struct number segment[] = {
 	FIELD(hak_cqe, first, 16),
 	FIELD(hak_cqe, count, 20),
 	FIELD(hak_cqe, node, 24),
-	FIELD(hak_cqe, flags, 28),
-	FIELD(hak_cqe, reserved, 32),
+	FIELD(hak_cqe, refusal, 28),
+	FIELD(hak_cqe, limit, 32),
+	FIELD(hak_cqe, used, 40),
+	FIELD(hak_cqe, reserved, 48),
 };
 
 static const struct number frames[] = {
@@ -153,7 +161,7 @@ static const struct number frames[] = {
 };
 
 static const struct number records[] = {
-	SIZE(hak_report_status, 160),
+	SIZE(hak_report_status, 224),
 	FIELD(hak_report_status, version, 0),
 	FIELD(hak_report_status, pid, 16),
 	FIELD(hak_report_status, epoch, 24),
@@ -174,7 +182,17 @@ static const struct number records[] = {
 	FIELD(hak_report_status, nodes, 144),
 	FIELD(hak_report_status, io_uring_futex, 148),
 	FIELD(hak_report_status, open_fds, 152),
-	SIZE(hak_report_session, 120),
+	FIELD(hak_report_status, stock_bytes, 160),
+	FIELD(hak_report_status, stock_regions, 168),
+	FIELD(hak_report_status, turned_away_total, 176),
+	FIELD(hak_report_status, slowed_total, 184),
+	FIELD(hak_report_status, refusal_ns, 192),
+	FIELD(hak_report_status, refusal_session, 200),
+	FIELD(hak_report_status, refusal_pid, 208),
+	FIELD(hak_report_status, refusal_uid, 212),
+	FIELD(hak_report_status, refusal, 216),
+	FIELD(hak_report_status, reserved0, 220),
+	SIZE(hak_report_session, 144),
 	FIELD(hak_report_session, id, 0),
 	FIELD(hak_report_session, pid, 8),
 	FIELD(hak_report_session, uid, 12),
@@ -191,6 +209,19 @@ static const struct number records[] = {
 	FIELD(hak_report_session, returned, 96),
 	FIELD(hak_report_session, refused, 104),
 	FIELD(hak_report_session, last_request_ns, 112),
+	FIELD(hak_report_session, reserve, 120),
+	FIELD(hak_report_session, slowed, 128),
+	FIELD(hak_report_session, refusal, 136),
+	FIELD(hak_report_session, reserved0, 140),
+
+	SIZE(hak_report_limit, 64),
+	FIELD(hak_report_limit, key, 0),
+	FIELD(hak_report_limit, scope, 24),
+	FIELD(hak_report_limit, unit, 28),
+	FIELD(hak_report_limit, owner, 32),
+	FIELD(hak_report_limit, limit, 40),
+	FIELD(hak_report_limit, used, 48),
+	FIELD(hak_report_limit, hits, 56),
 };
 
 static void numbers_hold(const struct number *table, size_t n)
@@ -247,8 +278,8 @@ static struct hak_segment_head good_head(void)
 {
 	return (struct hak_segment_head){
 		.magic = HAK_SEGMENT_MAGIC,
-		.layout_version = 1,
-		.segment_size = 0x6000,
+		.layout_version = 2,
+		.segment_size = 0x7000,
 		.sq_entries = 64,
 		.cq_entries = 128,
 		.region_superslabs = 262144,

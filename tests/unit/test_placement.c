@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "daemon/config.h"
+#include "daemon/limits.h"
 #include "daemon/numa.h"
 #include "daemon/region.h"
 #include "shared/layout.h"
@@ -23,7 +24,8 @@ static struct numa three_nodes(enum config_numa_policy policy)
 
 static struct placement with_limit(const struct numa *numa, uint64_t superslabs)
 {
-	const struct config config = { .node_bytes = superslabs * HAK_SUPERSLAB_SIZE };
+	const struct config config = { .node_bytes = superslabs * HAK_SUPERSLAB_SIZE,
+				       .total_bytes = LIMIT_BYTES_MAX };
 	struct placement placement;
 
 	placement_init(&placement, numa, &config);
@@ -58,6 +60,49 @@ static void a_node_at_its_limit_is_left_out(void **state)
 	placement_release_all(&placement, &b);
 	placement_release_all(&placement, &a);
 	assert_int_equal(placement.held[1], 0);
+}
+
+static void a_limit_that_is_lowered_takes_nothing_away(void **state)
+{
+	const struct numa numa = three_nodes(NUMA_LOCAL);
+	const struct config lower = { .node_bytes = 2 * HAK_SUPERSLAB_SIZE };
+	struct placement placement = with_limit(&numa, 8);
+	struct placed placed = { 0 };
+
+	placement_charge(&placement, &placed, 0, 5);
+	placement_limit(&placement, &lower);
+	assert_int_equal(placement_allowed(&placement, 0, 1), 6);
+	assert_int_equal(placement_allowed(&placement, 0, UINT32_MAX), 0);
+	placement_release(&placement, &placed, 0, 3);
+	assert_int_equal(placement_allowed(&placement, 0, 1), 6);
+	placement_release(&placement, &placed, 3, 1);
+	assert_int_equal(placement_allowed(&placement, 0, 1), 7);
+	placement_release_all(&placement, &placed);
+}
+
+static void a_refusal_is_counted_where_it_came_from(void **state)
+{
+	const struct numa numa = three_nodes(NUMA_LOCAL), in_turn = three_nodes(NUMA_INTERLEAVE);
+	struct placement placement = with_limit(&numa, 8);
+	struct placed placed = { 0 };
+	uint64_t limit, used;
+
+	placement_charge(&placement, &placed, 0, 5);
+	placement_refused(&placement, 0, &limit, &used);
+	assert_int_equal(limit, 8 * HAK_SUPERSLAB_SIZE);
+	assert_int_equal(used, 5 * HAK_SUPERSLAB_SIZE);
+	placement_refused(&placement, 1, &limit, &used);
+	assert_int_equal(used, 0);
+	assert_int_equal(placement.hits[0], 1);
+	assert_int_equal(placement.hits[1], 1);
+	placement_release_all(&placement, &placed);
+
+	placement = with_limit(&in_turn, 2);
+	placement_charge(&placement, &placed, 2, 4); /* twice on the third */
+	placement_refused(&placement, 0, &limit, &used);
+	assert_int_equal(used, 2 * HAK_SUPERSLAB_SIZE);
+	assert_int_equal(placement.hits[2], 1);
+	placement_release_all(&placement, &placed);
 }
 
 static void strict_allows_the_node_itself_or_nothing(void **state)
@@ -148,6 +193,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_limit_all_nodes_are_allowed),
 		cmocka_unit_test(a_node_at_its_limit_is_left_out),
+		cmocka_unit_test(a_limit_that_is_lowered_takes_nothing_away),
+		cmocka_unit_test(a_refusal_is_counted_where_it_came_from),
 		cmocka_unit_test(strict_allows_the_node_itself_or_nothing),
 		cmocka_unit_test(in_turn_every_node_takes_its_share),
 		cmocka_unit_test(shares_are_the_parts_of_the_region),

@@ -26,6 +26,22 @@ static uint64_t file_bytes(const struct region *region)
 	return (uint64_t)st.st_blocks * 512;
 }
 
+static int build(struct factory *factory, struct region *region, uint32_t index)
+{
+	bool huge;
+	int r = factory_build(factory, region->fd, index, &huge);
+
+	if (r == 0)
+		region_set_built(region, index, huge);
+	return r;
+}
+
+static void give(struct region *region, uint32_t first, uint32_t count)
+{
+	assert_int_equal(factory_punch(region->fd, first, count), 0);
+	region_give(region, first, count);
+}
+
 static void a_full_part_gives_way_to_the_nearest(void **state)
 {
 	const uint32_t part = HAK_REGION_SUPERSLABS / 3;
@@ -73,17 +89,17 @@ static void building_fills_and_giving_empties_the_file(void **state)
 		assert_true(region_take(&region, &three_nodes, 2, REGION_ANY_PART, 4, &first));
 		assert_int_equal(file_bytes(&region), 0);
 		for (uint32_t i = 0; i < 4; i++) {
-			assert_int_equal(factory_build(&factory, &region, first + i), 0);
+			assert_int_equal(build(&factory, &region, first + i), 0);
 			assert_int_equal(file_bytes(&region), (i + 1) * HAK_SUPERSLAB_SIZE);
 		}
 		if (!huge)
 			assert_int_equal(region.huge_count, 0);
-		region_give(&region, first + 1, 2);
+		give(&region, first + 1, 2);
 		assert_int_equal(file_bytes(&region), 2 * HAK_SUPERSLAB_SIZE);
 		assert_true(region_leased(&region, first, 1));
 		assert_false(region_leased(&region, first, 2));
-		region_give(&region, first, 1);
-		region_give(&region, first + 3, 1);
+		give(&region, first, 1);
+		give(&region, first + 3, 1);
 		assert_int_equal(file_bytes(&region), 0);
 		assert_int_equal(region.huge_count, 0);
 		region_deinit(&region);
@@ -108,7 +124,7 @@ static void building_changes_no_byte(void **state)
 	words = at;
 	for (size_t page = 0; page < 512; page += 3)
 		words[page * 512] = page + 1;
-	assert_int_equal(factory_build(&factory, &region, first), 0);
+	assert_int_equal(build(&factory, &region, first), 0);
 	for (size_t page = 0; page < 512; page++)
 		assert_int_equal(words[page * 512], page % 3 ? 0 : page + 1);
 	(void)hak_sys_unmap(at, HAK_SUPERSLAB_SIZE);
@@ -126,43 +142,89 @@ static void frozen_ones_are_told_apart(void **state)
 	assert_int_equal(region_init(&region, &three_nodes), 0);
 	assert_true(region_take(&region, &three_nodes, 0, REGION_ANY_PART, 3, &first));
 	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(factory_build(&factory, &region, first + i), 0);
+		assert_int_equal(build(&factory, &region, first + i), 0);
 	region_freeze(&region, first + 1, 1);
 	assert_true(region_any_frozen(&region, first, 3));
 	assert_true(region_any_frozen(&region, first + 1, 1));
 	assert_false(region_any_frozen(&region, first + 2, 1));
 	assert_int_equal(region.frozen_count, 1);
-	region_give(&region, first, 1);
-	region_give(&region, first + 2, 1);
+	give(&region, first, 1);
+	give(&region, first + 2, 1);
 	assert_int_equal(region.frozen_count, 1);
 	assert_int_equal(file_bytes(&region), HAK_SUPERSLAB_SIZE);
 	region_deinit(&region);
 	factory_deinit(&factory);
 }
 
+static void expect_growth(struct region *region, uint32_t max, uint32_t first, uint32_t count)
+{
+	uint32_t got = 0;
+
+	for (int twice = 0; twice < 2; twice++) {
+		assert_int_equal(region_grow_next(region, max, &got), count);
+		assert_int_equal(got, first);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		region_set_built(region, first + i, true);
+}
+
 static void what_waits_to_be_built_is_found_once(void **state)
 {
 	struct region region;
-	uint32_t a, b;
+	uint32_t a, b, none = 7;
 
 	assert_int_equal(region_init(&region, &three_nodes), 0);
-	assert_int_equal(region_grow_next(&region), HAK_NO_SUPERSLAB);
+	assert_int_equal(region_grow_next(&region, 8, &none), 0);
 	assert_true(region_take(&region, &three_nodes, 0, REGION_ANY_PART, 200, &a));
 	assert_true(region_take(&region, &three_nodes, 0, REGION_ANY_PART, 10, &b));
+	assert_int_equal(b, a + 200);
 	region_set_built(&region, b + 9, false);
 	region_grow_later(&region, b, 10);
 	region_grow_later(&region, a + 190, 10);
 	region_freeze(&region, a + 191, 2);
 	region_give(&region, a + 195, 1);
-	for (uint32_t i = a + 190; i < b + 9; i++) {
-		if (i == a + 191 || i == a + 192 || i == a + 195)
-			continue;
-		assert_int_equal(region_grow_next(&region), i);
-		assert_int_equal(region_grow_next(&region), i);
-		region_set_built(&region, i, true);
-	}
-	assert_int_equal(region_grow_next(&region), HAK_NO_SUPERSLAB);
-	assert_int_equal(region_grow_next(&region), HAK_NO_SUPERSLAB);
+	expect_growth(&region, 8, a + 190, 1);
+	expect_growth(&region, 1, a + 193, 1);
+	expect_growth(&region, 8, a + 194, 1);
+	expect_growth(&region, 8, a + 196, 8);
+	expect_growth(&region, 8, a + 204, 5);
+	assert_int_equal(region_grow_next(&region, 8, &none), 0);
+	assert_int_equal(region_grow_next(&region, 8, &none), 0);
+	assert_int_equal(none, 7);
+	region_deinit(&region);
+}
+
+static void warm_ones_are_nobodys_until_leased(void **state)
+{
+	struct region region;
+	uint32_t at, first = 99;
+
+	assert_int_equal(region_init(&region, &three_nodes), 0);
+	at = region_part_first(&region, 1);
+	for (uint32_t i = 0; i < 4; i++)
+		region_set_built(&region, at + i, i < 3);
+	assert_int_equal(region.warm, 4);
+	assert_int_equal(region.huge_count, 0);
+	assert_int_equal(region.runs.taken, 0);
+
+	/* The two that are leased count as what they are. */
+	assert_true(region_take(&region, &three_nodes, 1, REGION_ANY_PART, 2, &first));
+	assert_int_equal(first, at);
+	assert_int_equal(region.warm, 2);
+	assert_int_equal(region.huge_count, 2);
+	assert_int_equal(region_built(&region, at, 6), 0xf);
+
+	/* The others can go; what is leased stays. */
+	assert_int_equal(region_find_warm(&region, 1, &first), 1);
+	assert_int_equal(first, at + 2);
+	assert_int_equal(region_find_warm(&region, 64, &first), 2);
+	region_drop_warm(&region, first, 2);
+	assert_int_equal(region.warm, 0);
+	assert_int_equal(region_find_warm(&region, 64, &first), 0);
+	assert_int_equal(region_built(&region, at, 6), 0x3);
+	region_give(&region, at, 2);
+	assert_int_equal(region.huge_count, 0);
+	assert_int_equal(region_built(&region, at, 6), 0);
 	region_deinit(&region);
 }
 
@@ -203,6 +265,7 @@ int main(void)
 		cmocka_unit_test(building_changes_no_byte),
 		cmocka_unit_test(frozen_ones_are_told_apart),
 		cmocka_unit_test(what_waits_to_be_built_is_found_once),
+		cmocka_unit_test(warm_ones_are_nobodys_until_leased),
 		cmocka_unit_test(presence_tells_a_mapping_from_none),
 	};
 

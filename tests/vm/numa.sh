@@ -81,7 +81,7 @@ for pages in auto never; do
 		granted
 	end_daemon
 	check "strict, huge-pages $pages: the log names limit and node" \
-		said 'superslabs=100 limit=memory node=0*'
+		said 'node=0 superslabs=100 limit=memory*'
 done
 
 # ---- policy interleave ----
@@ -124,5 +124,5 @@ done
 leased 0 16
 check 'node-bytes: what has ended made room' between 1000 1000 0 0
 end_daemon
-check 'node-bytes: the log names it' said 'lease-refused*limit=node-bytes node=0'
+check 'node-bytes: the log names it' said 'lease-refused*node=0 superslabs=4 limit=node-bytes*'
 all_done

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reserve.h - the daemon's side of a session's reserve (shared/reserve.h): what it granted ahead of
+ * need, how it learns what was taken, and how it takes the rest back.
+ *
+ * A granted superslab is leased and charged from the grant on. Revoked, it is nobody's again and
+ * stays warm in its region until it decays. The client says how many it wants to find ready; it may
+ * get fewer: a limit is no reason to end anything here.
+ *
+ * EQUATION  ready == slots whose granted[] is not 0; their superslabs are leased, not frozen
+ */
+#pragma once
+
+#include "shared/reserve.h"
+
+struct session;
+
+struct reserve {
+	struct hak_reserve *shared;          /* in the segment: what the client can write */
+	uint64_t granted[HAK_RESERVE_SLOTS]; /* the READY words that we stored; 0: empty */
+	uint64_t generation;
+	uint32_t ready;
+	uint32_t wanted; /* 0 .. HAK_RESERVE_SLOTS */
+};
+
+void reserve_init(struct reserve *reserve, struct hak_reserve *shared);
+
+/* Notes what was taken. False: the client wrote something else than it may. */
+bool reserve_collect(struct session *session);
+/* Grants a superslab that is leased and filled. There is an empty slot. */
+void reserve_grant(struct session *session, uint32_t superslab);
+/* True if a grant in [first, first + count) was not taken yet. */
+bool reserve_has(const struct reserve *reserve, uint32_t first, uint32_t count);
+
+/* Takes back what was not taken and releases its charge; superslabs. After this the client gets no
+ * more until it asks again. */
+uint32_t reserve_revoke(struct session *session);

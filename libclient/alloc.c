@@ -14,6 +14,7 @@
 #include "shared/check.h"
 #include "tiny/central.h"
 #include "tiny/depot.h"
+#include "tiny/mixed.h"
 #include "tiny/thread.h"
 
 static inline bool ready(void)
@@ -110,9 +111,21 @@ static inline bool in_superslab(const void *p)
 	return hak_heap_has(&hak_heap, p);
 }
 
-void hak_free_cold(void *p)
+/* The class of a block that the page map may not know: of one in a mixed slab, too; or 0. */
+static uint32_t class_of(const void *p)
 {
 	uint32_t class = hak_page_class(p);
+
+	/* Acquire: who sees that the slab is mixed sees its map. */
+	if (!class && in_superslab(p) &&
+	    __atomic_load_n(&hak_slab_of(p)->kind, __ATOMIC_ACQUIRE) == HAK_SLAB_MIXED)
+		class = hak_mixed_class(p);
+	return class;
+}
+
+void hak_free_cold(void *p)
+{
+	uint32_t class = class_of(p);
 
 	if (class)
 		hak_thread_free(class, p);
@@ -128,7 +141,7 @@ void hak_free_cold(void *p)
 
 size_t hak_usable(const void *p)
 {
-	uint32_t class = hak_page_class(p);
+	uint32_t class = class_of(p);
 
 	if (class)
 		return hak_class[class].size;
@@ -163,6 +176,7 @@ void *hak_zeroed_slow(size_t n, size_t size)
 void *hak_aligned(size_t align, size_t size)
 {
 	uint32_t class;
+	void *p;
 
 	if (!ready())
 		return hak_next_memalign(align, size);
@@ -175,7 +189,13 @@ void *hak_aligned(size_t align, size_t size)
 	class = hak_class_of(size > align ? size : align);
 	while (hak_class[class].size % align)
 		class ++;
-	return block_alloc(class);
+	p = block_alloc(class);
+	if (HAK_LIKELY(!((uintptr_t)p & (align - 1))))
+		return p;
+	/* It lies in a mixed slab, and others may behind it. */
+	hak_central_put(class, &p, 1);
+	p = hak_central_take_aligned(class);
+	return p ? p : no_memory();
 }
 
 /* Bytes to allocate for a block that had to move: room to grow again without moving. */
@@ -213,7 +233,7 @@ static void *resize_span(void *p, size_t size)
 
 void *hak_resize_slow(void *p, size_t size)
 {
-	uint32_t class = hak_page_class(p);
+	uint32_t class = class_of(p);
 
 	if (class && size) {
 		size_t old = hak_class[class].size;

@@ -9,7 +9,9 @@
  *
  * Slabs come from a source behind function pointers, the only seam of tiny/ to the outside.
  *
- * LOCKS  central[class].lock -> whatever the source takes. FORK: hak_central_lock_all() before,
+ * Before a class gets a slab more, holes that other classes have are looked for (mixed.h).
+ *
+ * LOCKS  central[class].lock -> the mixed pool's -> whatever the source takes. FORK: hak_central_lock_all() before,
  * hak_central_unlock_all() after, in parent and child.
  */
 #pragma once
@@ -32,9 +34,12 @@ struct hak_central {
 	pthread_mutex_t lock;
 	uint32_t partial; /* slabs with free blocks, newest first; HAK_NO_SLAB ends it */
 	uint32_t n_empty; /* of these, wholly free ones */
+	uint32_t look;    /* where on that list to look next for slabs to be mixed */
 	void *bitmaps;    /* unused bitmaps of this class, linked through their first word */
-	uint64_t slabs;   /* slabs (64 KiB) held */
-	uint64_t blocks;  /* blocks out: in magazines or with the program */
+	/* Written atomically: they are looked at without the lock. */
+	uint64_t slabs;  /* slabs (64 KiB) held */
+	uint64_t blocks; /* blocks out: in magazines or with the program */
+	uint64_t mixed;  /* of these, in mixed slabs */
 	uint64_t refills, flushes;
 } HAK_ALIGNED(64);
 
@@ -60,6 +65,9 @@ void hak_central_init(char *base, uint64_t size, struct hak_slab *slabs,
 /* Takes 1..n blocks; 0: out of memory. Where blocks are checked, one that was written to since it
  * was freed ends the program with a message that names it. */
 uint32_t hak_central_take(uint32_t class, void **ret_blocks, uint32_t n);
+/* The same for one block that is aligned to the largest power of two in its class's size; only
+ * blocks in mixed slabs may not be. */
+void *hak_central_take_aligned(uint32_t class);
 /* Gives back blocks of one class. A block that is none of that class, or is free already, ends the
  * program with a message that names it. */
 void hak_central_put(uint32_t class, void *const *blocks, uint32_t n);

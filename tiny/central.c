@@ -5,7 +5,9 @@
 
 #include "shared/check.h"
 #include "tiny/bits.h"
+#include "tiny/depot.h"
 #include "tiny/mixed.h"
+#include "tiny/thread.h"
 #include "tiny/tiny.h"
 
 /* Wholly free slabs kept per class, so that a boundary case does not take and give for ever. */
@@ -20,6 +22,7 @@
 #define MIX_SHARE_ON  32u
 #define MIX_CLASS     256u /* a class is worth a look from this share on */
 #define MIX_SLAB_FREE (HAK_SLAB_SIZE / 8)
+#define MIX_DEPOT     64u /* free blocks in magazines are holes, too, if they are that many */
 /* For each slab that would be new: classes tried, slabs looked at in each, slabs made mixed. */
 #define MIX_CLASSES 3u
 #define MIX_LOOKS   8u
@@ -280,7 +283,11 @@ static bool make_holes(uint32_t class)
 		guess_set(&rest[class], guess(&rest[class]) - 1u);
 		return false;
 	}
-	for (uint32_t i = 1; i < HAK_CLASSES && least && mixed < MIX_AT_ONCE; i++) {
+	if (hak_depot_bytes() > held_bytes() / MIX_DEPOT) {
+		hak_thread_flush();
+		hak_depot_trim();
+	}
+	for (uint32_t i = 0; i < HAK_CLASSES && least && mixed < MIX_AT_ONCE; i++) {
 		uint32_t c = __atomic_add_fetch(&turn, 1, __ATOMIC_RELAXED) % HAK_CLASSES;
 
 		if (!c || c == class || hak_class[c].slabs > 1 || idle_bytes(c) < worth)

@@ -111,28 +111,43 @@ static inline bool in_superslab(const void *p)
 	return hak_heap_has(&hak_heap, p);
 }
 
-/* The class of a block that the page map may not know: of one in a mixed slab, too; or 0. */
+/* The class of a block in a mixed slab, of which the page map does not know; 0: in no such slab. */
+static inline uint32_t mixed_class(const void *p)
+{
+	/* Acquire: who sees that the slab is mixed sees its map. */
+	if (HAK_LIKELY(__atomic_load_n(&hak_slab_of(p)->kind, __ATOMIC_ACQUIRE) != HAK_SLAB_MIXED))
+		return 0;
+	return hak_mixed_class(p);
+}
+
 static uint32_t class_of(const void *p)
 {
 	uint32_t class = hak_page_class(p);
 
-	/* Acquire: who sees that the slab is mixed sees its map. */
-	if (!class && in_superslab(p) &&
-	    __atomic_load_n(&hak_slab_of(p)->kind, __ATOMIC_ACQUIRE) == HAK_SLAB_MIXED)
-		class = hak_mixed_class(p);
-	return class;
+	return class || !in_superslab(p) ? class : mixed_class(p);
+}
+
+/* Apart, so that what comes before it needs no stack frame. */
+static __attribute__((noinline)) void free_in_superslab(void *p)
+{
+	uint32_t class = mixed_class(p);
+
+	if (class)
+		hak_thread_free(class, p);
+	else
+		hak_spans_free(span_at(p, "free"));
 }
 
 void hak_free_cold(void *p)
 {
-	uint32_t class = class_of(p);
+	uint32_t class = hak_page_class(p);
 
 	if (class)
 		hak_thread_free(class, p);
 	else if (!p)
 		return;
 	else if (in_superslab(p))
-		hak_spans_free(span_at(p, "free"));
+		free_in_superslab(p);
 	else if (hak_next_may_own(p))
 		hak_next_free(p);
 	else

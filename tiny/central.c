@@ -29,6 +29,8 @@
 #define MIX_AT_ONCE 4u
 /* Looks in vain, in a row, let ever more slabs pass without one: up to this many. */
 #define MIX_REST 15u
+/* A share of the slabs held, and at most that many. */
+#define MIX_PASS 64u
 
 struct hak_tiny hak_tiny;
 
@@ -202,15 +204,40 @@ static uint64_t held_bytes(void)
 	return __atomic_load_n(&hak_tiny.slabs_held, __ATOMIC_RELAXED) << HAK_SLAB_SHIFT;
 }
 
+/* A guess that threads may make at the same time: one lost is no harm. */
+static uint32_t guess(const uint32_t *of)
+{
+	return __atomic_load_n(of, __ATOMIC_RELAXED);
+}
+
+static void guess_set(uint32_t *of, uint32_t n)
+{
+	__atomic_store_n(of, n, __ATOMIC_RELAXED);
+}
+
+static uint32_t at_most(uint32_t n, uint32_t most)
+{
+	return n < most ? n : most;
+}
+
+/* The sum is not for every slab that comes and goes: where it says no, some pass without it. */
 static bool is_fragmented(void)
 {
-	uint64_t held = held_bytes(), idle = 0;
+	static uint32_t pass;
+	uint64_t held = held_bytes(), idle = 0, mixed = hak_mixed_slabs();
 
 	if (held < MIX_LEAST || hak_tiny.checked)
 		return false;
+	if (guess(&pass) && !mixed) {
+		guess_set(&pass, guess(&pass) - 1);
+		return false;
+	}
 	for (uint32_t c = 1; c < HAK_CLASSES && hak_class[c].slabs == 1; c++)
 		idle += idle_bytes(c);
-	return idle >= held / (hak_mixed_slabs() ? MIX_SHARE_ON : MIX_SHARE);
+	if (idle >= held / (mixed ? MIX_SHARE_ON : MIX_SHARE))
+		return true;
+	guess_set(&pass, at_most((uint32_t)(held / HAK_SLAB_SIZE / MIX_PASS), MIX_PASS));
+	return false;
 }
 
 /* Under the class's lock: makes this slab a mixed one. */
@@ -258,30 +285,16 @@ static uint32_t mix_some(uint32_t class, uint32_t size)
 	return mixed;
 }
 
-static uint8_t guess(const uint8_t *of)
-{
-	return __atomic_load_n(of, __ATOMIC_RELAXED);
-}
-
-static void guess_set(uint8_t *of, uint32_t n)
-{
-	__atomic_store_n(of, (uint8_t)n, __ATOMIC_RELAXED);
-}
-
 /* With no lock held: makes slabs of other classes mixed that have holes for this one. */
-static bool make_holes(uint32_t class)
+static void make_holes(uint32_t class)
 {
-	/* Guesses: threads may tread on each other's. */
-	static uint8_t rest[HAK_CLASSES], in_vain[HAK_CLASSES];
-	static uint32_t turn;
+	static uint32_t turn, rest[HAK_CLASSES], in_vain[HAK_CLASSES];
 	uint32_t least = MIX_CLASSES, mixed = 0, vain;
 	uint64_t worth = held_bytes() / MIX_CLASS;
 
-	if (!is_fragmented())
-		return false;
 	if (guess(&rest[class])) {
-		guess_set(&rest[class], guess(&rest[class]) - 1u);
-		return false;
+		guess_set(&rest[class], guess(&rest[class]) - 1);
+		return;
 	}
 	if (hak_depot_bytes() > held_bytes() / MIX_DEPOT) {
 		hak_thread_flush();
@@ -295,10 +308,9 @@ static bool make_holes(uint32_t class)
 		mixed += mix_some(c, hak_class[class].size);
 		least--;
 	}
-	vain = mixed ? 0 : guess(&in_vain[class]) * 2u + 1;
-	guess_set(&in_vain[class], vain < MIX_REST ? vain : MIX_REST);
-	guess_set(&rest[class], guess(&in_vain[class]));
-	return mixed != 0;
+	vain = mixed ? 0 : at_most(guess(&in_vain[class]) * 2 + 1, MIX_REST);
+	guess_set(&in_vain[class], vain);
+	guess_set(&rest[class], vain);
 }
 
 /* Instead of a new slab: blocks out of other classes' holes. Without the lock meanwhile, since it
@@ -306,13 +318,17 @@ static bool make_holes(uint32_t class)
 static uint32_t take_mixed(struct hak_central *central, uint32_t class, void **ret_blocks,
 			   uint32_t n)
 {
-	uint32_t got = 0;
+	bool fragmented = is_fragmented();
+	uint32_t got;
 
+	if (!fragmented && !hak_mixed_may_have(class))
+		return 0;
 	pthread_mutex_unlock(&central->lock);
-	if (hak_mixed_may_have(class))
+	got = hak_mixed_take(class, ret_blocks, n);
+	if (!got && fragmented) {
+		make_holes(class);
 		got = hak_mixed_take(class, ret_blocks, n);
-	if (!got && make_holes(class))
-		got = hak_mixed_take(class, ret_blocks, n);
+	}
 	pthread_mutex_lock(&central->lock);
 	add(&central->mixed, got);
 	return got;

@@ -11,8 +11,8 @@
  *
  * Before a class gets a slab more, holes that other classes have are looked for (mixed.h).
  *
- * LOCKS  central[class].lock -> the mixed pool's -> whatever the source takes. FORK: hak_central_lock_all() before,
- * hak_central_unlock_all() after, in parent and child.
+ * LOCKS  central[class].lock -> the mixed pool's -> whatever the source takes. FORK:
+ * hak_central_lock_all() before, hak_central_unlock_all() after, in parent and child.
  */
 #pragma once
 

@@ -19,13 +19,13 @@ struct map {
 	uint64_t free[WORDS];
 };
 
-/* Rings of slabs, the next to look at first. Written under the lock, `head` and the sums atomically:
+/* Rings of slabs, the next to look at first. Written under the lock, heads and sums atomically:
  * they are looked at without it. */
 static struct {
 	pthread_mutex_t lock;
 	uint32_t head[BUCKETS];
 	void *maps; /* unused ones, linked through their first word */
-	uint64_t slabs, n_free;
+	uint64_t slabs, n_free, made;
 } pool;
 
 void hak_mixed_init(void)
@@ -39,7 +39,7 @@ void hak_mixed_init(void)
 	for (uint32_t b = 0; b < BUCKETS; b++)
 		pool.head[b] = HAK_NO_SLAB;
 	pool.maps = NULL;
-	pool.slabs = pool.n_free = 0;
+	pool.slabs = pool.n_free = pool.made = 0;
 }
 
 static struct map *map_of(const struct hak_slab *slab)
@@ -141,7 +141,6 @@ static uint32_t next_edge(const struct map *map, uint32_t at)
 	return HAK_GRANULES;
 }
 
-/* Free granules must not be all of a map's first word while it is unused: the link lies there. */
 static struct map *map_take(void)
 {
 	struct map *map = pool.maps;
@@ -204,6 +203,7 @@ bool hak_mixed_convert(struct hak_slab *slab)
 		/* Release: who sees the kind without a lock sees the map. */
 		__atomic_store_n(&slab->kind, HAK_SLAB_MIXED, __ATOMIC_RELEASE);
 		add(&pool.slabs, 1);
+		add(&pool.made, 1);
 		add(&pool.n_free, slab->n_free);
 		ring_place(slab);
 	}
@@ -228,23 +228,31 @@ static void release(struct hak_slab *slab)
 
 /* ---- blocks ---- */
 
-/* Cuts up to n blocks out of the slab's holes, the ones of rising addresses last. */
-static uint32_t cut(struct hak_slab *slab, uint32_t class, void **ret_blocks, uint32_t n)
+/* True if blocks of k granules leave little or nothing of a run. */
+static bool is_tight(uint32_t run, uint32_t k)
+{
+	return run % k <= k / 8;
+}
+
+/* Cuts up to n blocks out of the slab's holes, or of those alone that they fill. */
+static uint32_t cut(struct hak_slab *slab, uint32_t class, bool tight, void **ret_blocks,
+		    uint32_t n)
 {
 	struct map *map = map_of(slab);
 	char *start = hak_slab_start(slab);
-	uint32_t k = hak_class[class].size / HAK_GRANULE, got = 0, at = 0;
+	uint32_t k = hak_class[class].size / HAK_GRANULE, got = 0, first = 0, at, end;
 
-	while (got < n) {
-		uint32_t first, end;
-
-		first = at = hak_bits_find(map->free, at, HAK_GRANULES, k);
-		if (at == HAK_GRANULES) {
-			slab->longest = k - 1;
+	for (; got < n; first = end) {
+		first = hak_bits_find(map->free, first, HAK_GRANULES, k);
+		if (first == HAK_GRANULES) {
+			if (!tight)
+				slab->longest = k - 1;
 			break;
 		}
-		end = hak_bits_run_end(map->free, at, HAK_GRANULES);
-		for (; got < n && at + k <= end; at += k) {
+		end = hak_bits_run_end(map->free, first, HAK_GRANULES);
+		if (tight && !is_tight(end - first, k))
+			continue;
+		for (at = first; got < n && at + k <= end; at += k) {
 			range_set(map->edge, at + 1, at + k, false);
 			ret_blocks[got++] = start + at * HAK_GRANULE;
 		}
@@ -259,34 +267,45 @@ bool hak_mixed_may_have(uint32_t class)
 {
 	uint32_t bucket = bucket_of(hak_class[class].size / HAK_GRANULE);
 
-	for (; bucket < BUCKETS; bucket++) {
+	for (; hak_mixed_slabs() && bucket < BUCKETS; bucket++) {
 		if (__atomic_load_n(&pool.head[bucket], __ATOMIC_RELAXED) != HAK_NO_SLAB)
 			return true;
 	}
 	return false;
 }
 
-uint32_t hak_mixed_take(uint32_t class, void **ret_blocks, uint32_t n)
+/* Under the lock. */
+static uint32_t take(uint32_t class, bool tight, void **ret_blocks, uint32_t n)
 {
-	uint32_t k = hak_class[class].size / HAK_GRANULE, got = 0, looks = 0;
+	uint32_t k = hak_class[class].size / HAK_GRANULE, got = 0, looks = LOOKS;
 
-	pthread_mutex_lock(&pool.lock);
-	/* The tightest first: long runs are for large blocks. */
+	/* Short runs first: long ones are for large blocks. */
 	for (uint32_t bucket = bucket_of(k); bucket < BUCKETS && got < n; bucket++) {
-		while (got < n && looks < LOOKS && pool.head[bucket] != HAK_NO_SLAB) {
+		while (got < n && looks && pool.head[bucket] != HAK_NO_SLAB) {
 			struct hak_slab *slab = &hak_tiny.slabs[pool.head[bucket]];
 
-			looks++;
+			looks--;
 			head_set(bucket, slab->next);
 			if (slab->longest < k)
 				continue;
-			got += cut(slab, class, ret_blocks + got, n - got);
+			got += cut(slab, class, tight, ret_blocks + got, n - got);
 			ring_place(slab);
 		}
-		/* The first bucket is the only one whose slabs may have nothing that fits. */
+		/* It is the only one whose slabs may have nothing that fits. */
 		if (bucket == bucket_of(k))
-			looks = 0;
+			looks = LOOKS;
 	}
+	return got;
+}
+
+uint32_t hak_mixed_take(uint32_t class, void **ret_blocks, uint32_t n)
+{
+	uint32_t got;
+
+	pthread_mutex_lock(&pool.lock);
+	got = take(class, true, ret_blocks, n);
+	if (!got)
+		got = take(class, false, ret_blocks, n);
 	pthread_mutex_unlock(&pool.lock);
 	return got;
 }
@@ -347,6 +366,11 @@ uint32_t hak_mixed_class(const void *p)
 uint64_t hak_mixed_slabs(void)
 {
 	return __atomic_load_n(&pool.slabs, __ATOMIC_RELAXED);
+}
+
+uint64_t hak_mixed_made(void)
+{
+	return __atomic_load_n(&pool.made, __ATOMIC_RELAXED);
 }
 
 uint64_t hak_mixed_free(void)

@@ -2,10 +2,10 @@
 /*
  * mixed.h - slabs that hold blocks of any class, so that the holes of one class serve another.
  *
- * A slab of blocks of one class that is mostly free can become a mixed one: from then on it is 4,096
- * granules of 16 bytes, and blocks of all classes are cut from its runs of free granules. It never
- * becomes one of a single class again; wholly free, it goes back to the source. Only central.c makes
- * mixed slabs, and only in a heap that would otherwise grow beside its own holes.
+ * A slab of blocks of one class with many free ones can become a mixed one: from then on it is
+ * 4,096 granules of 16 bytes, and blocks of all classes are cut from its runs of free granules. It
+ * never becomes one of a single class again; wholly free, it goes back to the source. Only
+ * central.c makes mixed slabs, and only in a heap that would otherwise grow beside its own holes.
  *
  * Two bitmaps out of band, one bit a granule:
  *
@@ -15,8 +15,8 @@
  *
  * A block reaches from its edge to the next one (or the slab's end), and that is the size of its
  * class. What its neighbours do changes neither of these edges nor a granule between them: so the
- * holder of a block finds its class without a lock. The page map's byte of a mixed slab is 0: a free
- * takes the cold way. Another thread's that has just read the old byte puts its block, which is of
+ * holder of a block finds its class without a lock. The page map's byte of a mixed slab is 0: a
+ * free takes the cold way. Another thread's that has just read the old byte puts its block, which is of
  * that class, into that class's magazine; no harm: what flushes it looks at the slab.
  *
  * A block here is aligned to 16 and to no more, unlike those in slabs of their own class.
@@ -50,11 +50,12 @@ int hak_mixed_put(uint32_t class, void *p);
  * ends the program with a message that names p. */
 uint32_t hak_mixed_class(const void *p);
 
-/* Mixed slabs now, and their free granules in bytes. */
+/* Mixed slabs now and ever, and the free granules in bytes. */
 uint64_t hak_mixed_slabs(void);
+uint64_t hak_mixed_made(void);
 uint64_t hak_mixed_free(void);
 
-/* The invariant of one, for tests: true if it holds. ret_blocks: blocks of each class in it, added. */
+/* The invariant of one, for tests: true if it holds. Adds its blocks of each class. */
 bool hak_mixed_check(const struct hak_slab *slab, uint64_t ret_blocks[HAK_CLASSES]);
 
 void hak_mixed_lock(void);

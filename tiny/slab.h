@@ -14,7 +14,8 @@
  *
  * Descriptors of BLOCKS are written under their class's lock, of MIXED under their pool's, of SPAN
  * under the heap's. A thread that holds a block may read `kind`, `class`, `back`, `n_slabs` of its
- * slab without a lock: they do not change while a block of it is out, but for BLOCKS becoming MIXED.
+ * slab without a lock: they do not change while a block of it is out, except that BLOCKS become
+ * MIXED.
  */
 #pragma once
 

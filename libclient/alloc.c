@@ -115,9 +115,9 @@ static inline bool in_superslab(const void *p)
 static inline uint32_t mixed_class(const void *p)
 {
 	/* Acquire: who sees that the slab is mixed sees its map. */
-	if (HAK_LIKELY(__atomic_load_n(&hak_slab_of(p)->kind, __ATOMIC_ACQUIRE) != HAK_SLAB_MIXED))
-		return 0;
-	return hak_mixed_class(p);
+	return __atomic_load_n(&hak_slab_of(p)->kind, __ATOMIC_ACQUIRE) == HAK_SLAB_MIXED
+		       ? hak_mixed_class(p)
+		       : 0;
 }
 
 static uint32_t class_of(const void *p)
@@ -127,15 +127,24 @@ static uint32_t class_of(const void *p)
 	return class || !in_superslab(p) ? class : mixed_class(p);
 }
 
-/* Apart, so that what comes before it needs no stack frame. */
-static __attribute__((noinline)) void free_in_superslab(void *p)
+static HAK_COLD void free_no_span(void *p)
 {
 	uint32_t class = mixed_class(p);
 
-	if (class)
-		hak_thread_free(class, p);
+	if (!class)
+		no_span(p, "free");
+	hak_thread_free(class, p);
+}
+
+static inline void free_in_superslab(void *p)
+{
+	struct hak_slab *slab = hak_slab_of(p);
+
+	if (HAK_LIKELY(__atomic_load_n(&slab->kind, __ATOMIC_RELAXED) == HAK_SLAB_SPAN &&
+		       hak_slab_start(slab) == p))
+		hak_spans_free(slab);
 	else
-		hak_spans_free(span_at(p, "free"));
+		free_no_span(p);
 }
 
 void hak_free_cold(void *p)

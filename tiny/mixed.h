@@ -16,8 +16,8 @@
  * A block reaches from its edge to the next one (or the slab's end), and that is the size of its
  * class. What its neighbours do changes neither of these edges nor a granule between them: so the
  * holder of a block finds its class without a lock. The page map's byte of a mixed slab is 0: a
- * free takes the cold way. Another thread's that has just read the old byte puts its block, which is of
- * that class, into that class's magazine; no harm: what flushes it looks at the slab.
+ * free takes the cold way. Another thread's that has just read the old byte puts its block, which
+ * is of that class, into that class's magazine; no harm: what flushes it looks at the slab.
  *
  * A block here is aligned to 16 and to no more, unlike those in slabs of their own class.
  *

@@ -111,29 +111,19 @@ static inline bool in_superslab(const void *p)
 	return hak_heap_has(&hak_heap, p);
 }
 
-/* The class of a block in a mixed slab, of which the page map does not know; 0: in no such slab. */
-static inline uint32_t mixed_class(const void *p)
-{
-	/* Acquire: who sees that the slab is mixed sees its map. */
-	return __atomic_load_n(&hak_slab_of(p)->kind, __ATOMIC_ACQUIRE) == HAK_SLAB_MIXED
-		       ? hak_mixed_class(p)
-		       : 0;
-}
-
+/* The page map knows nothing of mixed slabs. */
 static uint32_t class_of(const void *p)
 {
 	uint32_t class = hak_page_class(p);
 
-	return class || !in_superslab(p) ? class : mixed_class(p);
+	return class || !in_superslab(p) || !hak_mixed_has(p) ? class : hak_mixed_class(p);
 }
 
 static HAK_COLD void free_no_span(void *p)
 {
-	uint32_t class = mixed_class(p);
-
-	if (!class)
+	if (!hak_mixed_has(p))
 		no_span(p, "free");
-	hak_thread_free(class, p);
+	hak_thread_free(hak_mixed_class(p), p);
 }
 
 static inline void free_in_superslab(void *p)

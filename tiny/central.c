@@ -32,6 +32,15 @@
 /* A share of the slabs held, and at most that many. */
 #define MIX_PASS 64u
 
+/* Guesses, under no lock: of threads that make one at a time, one is lost; no harm. */
+static struct {
+	uint32_t pass; /* slabs that may come before the next look at the whole */
+	uint32_t turn; /* class looked at last */
+	/* By the class that needs holes: slabs that may come before the next look for some. */
+	uint32_t rest[HAK_CLASSES];
+	uint32_t in_vain[HAK_CLASSES];
+} guess;
+
 struct hak_tiny hak_tiny;
 
 static uint8_t no_page;
@@ -53,6 +62,7 @@ void hak_central_init(char *base, uint64_t size, struct hak_slab *slabs,
 		hak_tiny.central[c].partial = hak_tiny.central[c].look = HAK_NO_SLAB;
 	}
 	pthread_mutexattr_destroy(&attr);
+	memset(&guess, 0, sizeof(guess));
 	hak_mixed_init();
 }
 
@@ -204,15 +214,19 @@ static uint64_t held_bytes(void)
 	return __atomic_load_n(&hak_tiny.slabs_held, __ATOMIC_RELAXED) << HAK_SLAB_SHIFT;
 }
 
-/* A guess that threads may make at the same time: one lost is no harm. */
-static uint32_t guess(const uint32_t *of)
-{
-	return __atomic_load_n(of, __ATOMIC_RELAXED);
-}
-
-static void guess_set(uint32_t *of, uint32_t n)
+static void set(uint32_t *of, uint32_t n)
 {
 	__atomic_store_n(of, n, __ATOMIC_RELAXED);
+}
+
+/* True, and one less, while it is not 0. */
+static bool counts_down(uint32_t *of)
+{
+	uint32_t n = __atomic_load_n(of, __ATOMIC_RELAXED);
+
+	if (n)
+		set(of, n - 1);
+	return n;
 }
 
 static uint32_t at_most(uint32_t n, uint32_t most)
@@ -223,20 +237,17 @@ static uint32_t at_most(uint32_t n, uint32_t most)
 /* The sum is not for every slab that comes and goes: where it says no, some pass without it. */
 static bool is_fragmented(void)
 {
-	static uint32_t pass;
 	uint64_t held = held_bytes(), idle = 0, mixed = hak_mixed_slabs();
 
 	if (held < MIX_LEAST || hak_tiny.checked)
 		return false;
-	if (guess(&pass) && !mixed) {
-		guess_set(&pass, guess(&pass) - 1);
+	if (!mixed && counts_down(&guess.pass))
 		return false;
-	}
 	for (uint32_t c = 1; c < HAK_CLASSES && hak_class[c].slabs == 1; c++)
 		idle += idle_bytes(c);
 	if (idle >= held / (mixed ? MIX_SHARE_ON : MIX_SHARE))
 		return true;
-	guess_set(&pass, at_most((uint32_t)(held / HAK_SLAB_SIZE / MIX_PASS), MIX_PASS));
+	set(&guess.pass, at_most((uint32_t)(held / HAK_SLAB_SIZE / MIX_PASS), MIX_PASS));
 	return false;
 }
 
@@ -288,29 +299,27 @@ static uint32_t mix_some(uint32_t class, uint32_t size)
 /* With no lock held: makes slabs of other classes mixed that have holes for this one. */
 static void make_holes(uint32_t class)
 {
-	static uint32_t turn, rest[HAK_CLASSES], in_vain[HAK_CLASSES];
 	uint32_t least = MIX_CLASSES, mixed = 0, vain;
 	uint64_t worth = held_bytes() / MIX_CLASS;
 
-	if (guess(&rest[class])) {
-		guess_set(&rest[class], guess(&rest[class]) - 1);
+	if (counts_down(&guess.rest[class]))
 		return;
-	}
 	if (hak_depot_bytes() > held_bytes() / MIX_DEPOT) {
 		hak_thread_flush();
 		hak_depot_trim();
 	}
 	for (uint32_t i = 0; i < HAK_CLASSES && least && mixed < MIX_AT_ONCE; i++) {
-		uint32_t c = __atomic_add_fetch(&turn, 1, __ATOMIC_RELAXED) % HAK_CLASSES;
+		uint32_t c = __atomic_add_fetch(&guess.turn, 1, __ATOMIC_RELAXED) % HAK_CLASSES;
 
 		if (!c || c == class || hak_class[c].slabs > 1 || idle_bytes(c) < worth)
 			continue;
 		mixed += mix_some(c, hak_class[class].size);
 		least--;
 	}
-	vain = mixed ? 0 : at_most(guess(&in_vain[class]) * 2 + 1, MIX_REST);
-	guess_set(&in_vain[class], vain);
-	guess_set(&rest[class], vain);
+	vain = __atomic_load_n(&guess.in_vain[class], __ATOMIC_RELAXED);
+	vain = mixed ? 0 : at_most(vain * 2 + 1, MIX_REST);
+	set(&guess.in_vain[class], vain);
+	set(&guess.rest[class], vain);
 }
 
 /* Instead of a new slab: blocks out of other classes' holes. Without the lock meanwhile, since it

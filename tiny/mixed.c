@@ -6,7 +6,6 @@
 
 #include "shared/check.h"
 #include "tiny/bits.h"
-#include "tiny/central.h"
 
 #define WORDS   (HAK_GRANULES / 64)
 #define BUCKETS 13u /* by the power of two in the longest run: 1 .. 4096 granules */

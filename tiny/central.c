@@ -262,7 +262,8 @@ static bool mix(struct hak_central *central, struct hak_slab *slab)
 		list_push(central, slab);
 		return false;
 	}
-	/* A free that has just read the old byte is looked at again when it is flushed. */
+	/* Release: see hak_mixed_has(). A free that has just read the old byte is looked at again
+	 * when it is flushed. */
 	__atomic_store_n(page_of(slab), 0, __ATOMIC_RELEASE);
 	bitmap_give(central, slab, bits);
 	add(&central->slabs, (uint64_t)-1);

@@ -199,8 +199,8 @@ bool hak_mixed_convert(struct hak_slab *slab)
 		slab->n_free = HAK_GRANULES - used;
 		slab->longest = longest_run(map->free);
 		slab->on_list = 0;
-		/* Release: who sees the kind without a lock sees the map. */
-		__atomic_store_n(&slab->kind, HAK_SLAB_MIXED, __ATOMIC_RELEASE);
+		/* Who frees a span or asks for a size looks at it without a lock. */
+		__atomic_store_n(&slab->kind, HAK_SLAB_MIXED, __ATOMIC_RELAXED);
 		add(&pool.slabs, 1);
 		add(&pool.made, 1);
 		add(&pool.n_free, slab->n_free);

@@ -28,6 +28,7 @@
 #pragma once
 
 #include "tiny/central.h"
+#include "tiny/tiny.h"
 
 #define HAK_GRANULE  16u
 #define HAK_GRANULES (HAK_SLAB_SIZE / HAK_GRANULE)
@@ -46,11 +47,12 @@ uint32_t hak_mixed_take(uint32_t class, void **ret_blocks, uint32_t n);
 /* Gives one back, under its class's lock. 0, or HAK_SLAB_E_*: nothing changed. */
 int hak_mixed_put(uint32_t class, void *p);
 
-/* True if p, which lies in a slab of the window, lies in a mixed one; no lock. Acquire: who sees
- * that it is mixed sees its bitmaps. */
+/* True if p, a block in a slab of the window, lies in a mixed one; no lock. Acquire: pairs with the
+ * release of the page's byte; who saw it become 0 sees the slab's kind and bitmaps. */
 static inline bool hak_mixed_has(const void *p)
 {
-	return __atomic_load_n(&hak_slab_of(p)->kind, __ATOMIC_ACQUIRE) == HAK_SLAB_MIXED;
+	return !__atomic_load_n(&hak_pagemap[(uintptr_t)p >> HAK_SLAB_SHIFT], __ATOMIC_ACQUIRE) &&
+	       __atomic_load_n(&hak_slab_of(p)->kind, __ATOMIC_RELAXED) == HAK_SLAB_MIXED;
 }
 
 /* The class of the block at p in a mixed slab, for who holds it; no lock. What is no block in use

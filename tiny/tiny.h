@@ -77,8 +77,8 @@ __attribute__((noinline)) void hak_free_cold(void *p);
 
 #pragma GCC visibility pop
 
-/* Relaxed: for slabs that become mixed the byte becomes 0 while blocks are out; mixed.h says why the
- * old one is as good. */
+/* Relaxed: of a slab that becomes mixed the byte becomes 0 while blocks are out; mixed.h says why
+ * the old one is as good. */
 HAK_INLINE uint8_t hak_page_byte(const void *p)
 {
 	return __atomic_load_n(&hak_pagemap[(uintptr_t)p >> HAK_SLAB_SHIFT], __ATOMIC_RELAXED);

@@ -99,6 +99,9 @@ struct hak_info {
 	uint64_t returns;      /* superslabs given back so far */
 	uint64_t waits;        /* times that a thread waited for the daemon */
 	uint64_t refusals;     /* requests that the daemon refused */
+	uint64_t slab_bytes;   /* in slabs, from which blocks of up to 32 KiB are cut */
+	uint64_t block_bytes;  /* of these, in blocks that are not free, or in threads' caches */
+	uint64_t mixed_bytes;  /* of slab_bytes, in slabs of many sizes: the holes in use */
 };
 
 /* -EINVAL: size. Fields that this library does not know are left alone. */

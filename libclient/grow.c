@@ -95,6 +95,8 @@ static int take_in(struct hak_heap *heap, const struct hak_cqe *cqe)
 
 	if (cqe->result < 0) {
 		heap->stats.refusals++;
+		heap->stats.limited += hak_refusal_is_limit(cqe->refusal);
+		heap->refused = hak_refused_of(cqe);
 		return cqe->result;
 	}
 	r = add_shared(heap, cqe->first, cqe->count);
@@ -270,8 +272,10 @@ bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs)
 		r = await(heap, superslabs);
 	}
 	/* Refused is refused: a quota that private memory got around would be none. */
-	if (is_refusal(r))
+	if (is_refusal(r)) {
+		hak_detail_refused(&heap->refused);
 		return false;
+	}
 	if (r < 0)
 		return add_local(heap, superslabs);
 	/* A process that comes back for more will come again: let the daemon build meanwhile. */

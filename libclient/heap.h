@@ -22,6 +22,7 @@
 #include <pthread.h>
 
 #include "libclient/config.h"
+#include "libclient/detail.h"
 #include "libclient/pages.h"
 #include "libclient/session.h"
 #include "shared/carve.h"
@@ -50,6 +51,7 @@ struct hak_heap_stats {
 	uint64_t waits;      /* times that a thread waited for the daemon */
 	uint64_t timeouts;   /* of these, in vain */
 	uint64_t refusals;   /* leases that the daemon refused */
+	uint64_t limited;    /* of these, for a limit */
 	uint64_t local;      /* superslabs of anonymous memory in use or kept */
 	uint64_t span_bytes; /* in large spans now */
 	uint64_t spans;      /* large spans now */
@@ -89,6 +91,7 @@ struct hak_heap {
 	uint32_t shed;       /* given back in it */
 	uint32_t regret; /* of what was shed, needed again in the same interval: kept next time */
 	struct hak_heap_stats stats;
+	struct hak_refused refused; /* the last refusal */
 };
 
 extern struct hak_heap hak_heap;

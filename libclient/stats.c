@@ -37,6 +37,7 @@ void hak_stats_read(struct hak_stats *ret_stats)
 	s.block_bytes -= idle < s.block_bytes ? idle : s.block_bytes;
 	pthread_mutex_lock(&hak_heap.lock);
 	s.heap = hak_heap.stats;
+	s.refusal = hak_heap.refused.refusal;
 	s.heap.spans -= hak_spans_cached(true, &cached);
 	s.heap.spans -= n_delayed;
 	s.heap.span_bytes -= (cached << HAK_SLAB_SHIFT) + delayed;
@@ -77,6 +78,10 @@ void hak_stats_report(void)
 		 "%lu KiB; %lu made",
 		 s.slab_bytes / (s.block_bytes | 1), s.slab_bytes * 100 / (s.block_bytes | 1) % 100,
 		 s.mixed_bytes >> 10, s.mixed_free >> 10, s.mixed_made);
+	if (s.heap.refusals)
+		hak_warn("stats: of the refused leases %lu for a limit, the last for %s",
+			 s.heap.limited,
+			 s.refusal ? hak_refusal_name(s.refusal) : "no reason given");
 	hak_warn("stats: refills %lu, flushes %lu; daemon: leased %lu, returned %lu, waits %lu, "
 		 "timeouts %lu, refused %lu; anonymous superslabs %lu",
 		 s.refills, s.flushes, s.heap.leases, s.heap.returns, s.heap.waits, s.heap.timeouts,

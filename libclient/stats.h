@@ -16,6 +16,7 @@ struct hak_stats {
 	uint32_t added, empty, clean; /* superslabs: all, wholly free, of these never written */
 	enum hak_session_state_client session;
 	struct hak_heap_stats heap;
+	uint32_t refusal; /* the last: enum hak_refusal */
 };
 
 /* A snapshot; takes one lock after the other. Only while the heap is READY. */

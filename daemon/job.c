@@ -361,8 +361,11 @@ void job_task_done(struct session *session)
 {
 	const struct task *task = &session->task;
 
-	if (task->op == TASK_PUNCH)
+	if (task->op == TASK_PUNCH) {
 		assert_punched(task);
+		if (!task->done) /* cancelled: all is as it was */
+			return;
+	}
 	switch (session->purpose) {
 	case FOR_LEASE:
 		lease_task_done(session);

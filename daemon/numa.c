@@ -109,8 +109,7 @@ static void find_starts(struct numa *numa)
 {
 	int cpus = numa->parts > 1 ? numa_num_possible_cpus() : 0;
 
-	if (!cpus)
-		numa->starts[0] = true;
+	numa->starts[numa_part_of(numa, HAK_NODE_ANY)] = true; /* who can't be located */
 	for (int cpu = 0; cpu < cpus; cpu++) {
 		int node = numa_node_of_cpu(cpu);
 

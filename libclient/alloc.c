@@ -15,6 +15,7 @@
 #include "shared/check.h"
 #include "tiny/central.h"
 #include "tiny/depot.h"
+#include "tiny/mixed.h"
 #include "tiny/thread.h"
 
 /* True on the direct path. */
@@ -124,6 +125,32 @@ static HAK_COLD bool is_foreign(const void *p)
 	return hak_next_may_own(p);
 }
 
+/* The page map knows nothing of mixed slabs. */
+static uint32_t class_of(const void *p)
+{
+	uint32_t class = hak_page_class(p);
+
+	return class || !in_superslab(p) || !hak_mixed_has(p) ? class : hak_mixed_class(p);
+}
+
+static HAK_COLD void free_no_span(void *p)
+{
+	if (!hak_mixed_has(p))
+		no_span(p, "free");
+	hak_thread_free(hak_mixed_class(p), p);
+}
+
+static inline void free_in_superslab(void *p)
+{
+	struct hak_slab *slab = hak_slab_of(p);
+
+	if (HAK_LIKELY(__atomic_load_n(&slab->kind, __ATOMIC_RELAXED) == HAK_SLAB_SPAN &&
+		       hak_slab_start(slab) == p))
+		hak_spans_free(slab);
+	else
+		free_no_span(p);
+}
+
 void hak_free_cold(void *p)
 {
 	uint32_t class = hak_page_class(p);
@@ -135,7 +162,7 @@ void hak_free_cold(void *p)
 	else if (!p)
 		return;
 	else if (in_superslab(p))
-		hak_spans_free(span_at(p, "free"));
+		free_in_superslab(p);
 	else if (is_foreign(p))
 		hak_next_free(p);
 	else
@@ -152,7 +179,7 @@ void hak_free_sized_cold(void *p, size_t size)
 
 size_t hak_usable(const void *p)
 {
-	uint32_t class = hak_page_class(p);
+	uint32_t class = class_of(p);
 
 	if (class)
 		return hak_class[class].size;
@@ -209,6 +236,7 @@ void *hak_zeroed_slow(size_t n, size_t size)
 void *hak_aligned(size_t align, size_t size)
 {
 	uint32_t class;
+	void *p;
 
 	if (!ready())
 		return hak_tiny.checked ? hak_checked_aligned(align, size)
@@ -222,7 +250,13 @@ void *hak_aligned(size_t align, size_t size)
 	class = hak_class_of(size > align ? size : align);
 	while (hak_class[class].size % align)
 		class ++;
-	return block_alloc(class);
+	p = block_alloc(class);
+	if (HAK_LIKELY(!((uintptr_t)p & (align - 1))))
+		return p;
+	/* It lies in a mixed slab, and others may behind it. */
+	hak_central_put(class, &p, 1);
+	p = hak_central_take_aligned(class);
+	return p ? p : no_memory();
 }
 
 static void *move(void *p, size_t old, size_t size)
@@ -268,7 +302,7 @@ static void *resize_span(void *p, size_t size)
 
 void *hak_resize_slow(void *p, size_t size)
 {
-	uint32_t class = hak_page_class(p);
+	uint32_t class = class_of(p);
 	bool up;
 
 	if (class && size) {

@@ -9,6 +9,7 @@
 #include "libclient/heap.h"
 #include "libclient/inline.h"
 #include "libclient/spans.h"
+#include "libclient/stats.h"
 #include "tiny/central.h"
 #include "tiny/tiny.h"
 
@@ -156,6 +157,16 @@ static void fill(struct hak_info *info)
 	info->refused_used = heap->refused.used;
 }
 
+static void fill_blocks(struct hak_info *info)
+{
+	struct hak_stats stats;
+
+	hak_stats_read(&stats);
+	info->slab_bytes = stats.slab_bytes;
+	info->block_bytes = stats.block_bytes;
+	info->mixed_bytes = stats.mixed_bytes;
+}
+
 HAK_EXPORT int hak_info_get(struct hak_info *ret_info)
 {
 	struct hak_info info = { .size = sizeof(info) };
@@ -171,6 +182,7 @@ HAK_EXPORT int hak_info_get(struct hak_info *ret_info)
 		pthread_mutex_lock(&hak_heap.lock);
 		fill(&info);
 		pthread_mutex_unlock(&hak_heap.lock);
+		fill_blocks(&info);
 	}
 	info.size = size;
 	memcpy(ret_info, &info, size < sizeof(info) ? size : sizeof(info));

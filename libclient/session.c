@@ -188,10 +188,13 @@ int hak_session_region_fd(struct hak_session *session)
 {
 	struct hak_greeting greeting = HAK_GREETING_NULL;
 	struct hak_fd_id id, sock_id;
+	bool has_region, has_sock;
 	int r;
 
-	if (hak_sys_fd_is(session->region_fd, &session->region_id) &&
-	    (session->state == HAK_SESSION_LOST || hak_sys_fd_is(session->sock, &session->sock_id)))
+	/* Asked before new ones come, which may get the numbers of those that are gone. */
+	has_region = hak_sys_fd_is(session->region_fd, &session->region_id);
+	has_sock = hak_sys_fd_is(session->sock, &session->sock_id);
+	if (has_region && (session->state == HAK_SESSION_LOST || has_sock))
 		return session->region_fd;
 	if (session->state != HAK_SESSION_UP)
 		return -EBADF;
@@ -204,13 +207,11 @@ int hak_session_region_fd(struct hak_session *session)
 	if (!r)
 		r = hak_sys_fd_id(&sock_id, greeting.sock);
 	if (!r) {
-		/* The one that the program left open. A new descriptor of the same file under the
-		 * old number looks like it. */
-		if (hak_sys_fd_is(session->sock, &session->sock_id))
-			hak_sys_close(session->sock);
-		if (session->region_fd != greeting.region_fd &&
-		    hak_sys_fd_is(session->region_fd, &session->region_id))
+		/* The program may have closed one of the two only. */
+		if (has_region)
 			hak_sys_close(session->region_fd);
+		if (has_sock)
+			hak_sys_close(session->sock);
 		session->sock_id = sock_id;
 		session->sock = greeting.sock;
 		session->region_fd = r = greeting.region_fd;

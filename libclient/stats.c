@@ -11,6 +11,7 @@
 #include "shared/check.h"
 #include "tiny/central.h"
 #include "tiny/depot.h"
+#include "tiny/mixed.h"
 
 void hak_stats_read(struct hak_stats *ret_stats)
 {
@@ -27,6 +28,10 @@ void hak_stats_read(struct hak_stats *ret_stats)
 		s.flushes += central->flushes;
 		hak_lock_drop(&central->lock);
 	}
+	s.mixed_bytes = hak_mixed_slabs() << HAK_SLAB_SHIFT;
+	s.mixed_free = hak_mixed_free();
+	s.mixed_made = hak_mixed_made();
+	s.slab_bytes += s.mixed_bytes;
 	/* Other threads may be at work between the looks. */
 	idle = hak_depot_bytes();
 	s.block_bytes -= idle < s.block_bytes ? idle : s.block_bytes;
@@ -69,6 +74,10 @@ void hak_stats_report(void)
 		 s.added - s.empty, s.empty - s.clean, s.clean);
 	hak_warn("stats: slabs %lu KiB, of these blocks out %lu KiB; large spans %lu (%lu KiB)",
 		 s.slab_bytes >> 10, s.block_bytes >> 10, s.heap.spans, s.heap.span_bytes >> 10);
+	hak_warn("stats: held in slabs %lu.%02lu of blocks out; mixed slabs %lu KiB, of these free "
+		 "%lu KiB; %lu made",
+		 s.slab_bytes / (s.block_bytes | 1), s.slab_bytes * 100 / (s.block_bytes | 1) % 100,
+		 s.mixed_bytes >> 10, s.mixed_free >> 10, s.mixed_made);
 	if (s.heap.refusals)
 		hak_warn("stats: of the refused leases %lu for a limit, the last for %s",
 			 s.heap.limited,

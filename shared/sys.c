@@ -7,6 +7,7 @@
 #include <linux/memfd.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -428,6 +429,28 @@ void hak_sys_write(int fd, const void *buf, size_t size)
 		p += n;
 		size -= (size_t)n;
 	}
+}
+
+void hak_sys_say(const void *buf, size_t size)
+{
+	static const int deadly[] = { SIGPIPE, SIGXFSZ };
+	const struct timespec none = { 0 };
+	sigset_t ours, before, pending;
+
+	(void)sigemptyset(&ours);
+	for (size_t i = 0; i < hak_array_size(deadly); i++)
+		(void)sigaddset(&ours, deadly[i]);
+	(void)pthread_sigmask(SIG_BLOCK, &ours, &before);
+	(void)sigpending(&pending);
+	hak_sys_write(STDERR_FILENO, buf, size);
+	for (size_t i = 0; i < hak_array_size(deadly); i++) {
+		(void)sigemptyset(&ours);
+		(void)sigaddset(&ours, deadly[i]);
+		/* What was pending before is the program's own. */
+		if (!sigismember(&pending, deadly[i]))
+			(void)UNCANCELLED(sigtimedwait(&ours, NULL, &none));
+	}
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 ssize_t hak_sys_read_file(const char *path, char *buf, size_t size)

@@ -124,6 +124,9 @@ int hak_sys_getcpu(unsigned *ret_cpu, unsigned *ret_node);
 
 /* Writes all of it to a descriptor, as far as that can be done; for messages. */
 void hak_sys_write(int fd, const void *buf, size_t size);
+/* The same to standard error, for words in somebody else's process: where that is a pipe without
+ * a reader, or a file that may not grow, nothing happens, not a signal that ends the program. */
+void hak_sys_say(const void *buf, size_t size);
 /* Reads at most size - 1 bytes of a small file and ends them with NUL; the length or an error. */
 ssize_t hak_sys_read_file(const char *path, char *buf, size_t size);
 uint64_t hak_sys_random(void);

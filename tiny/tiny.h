@@ -78,10 +78,17 @@ __attribute__((noinline)) void hak_free_sized_cold(void *p, size_t size);
 
 #pragma GCC visibility pop
 
+/* Relaxed: of a slab that becomes mixed the byte becomes 0 while blocks are out; mixed.h says why
+ * the old one is as good. */
+HAK_INLINE uint8_t hak_page_byte(const void *p)
+{
+	return __atomic_load_n(&hak_pagemap[(uintptr_t)p >> HAK_SLAB_SHIFT], __ATOMIC_RELAXED);
+}
+
 /* The class of the plain slab that p lies in, or 0. */
 HAK_INLINE uint32_t hak_page_class(const void *p)
 {
-	return hak_pagemap[(uintptr_t)p >> HAK_SLAB_SHIFT] / 2u;
+	return hak_page_byte(p) / 2u;
 }
 
 #if defined(__x86_64__) && defined(HAK_TLS_INITIAL_EXEC) && defined(__SEG_FS)
@@ -119,7 +126,7 @@ HAK_INLINE void *hak_tiny_alloc(size_t size)
 /* False: p is for the cold way. */
 HAK_INLINE bool hak_tiny_free_hot(void *p)
 {
-	hak_bin_ref bin = hak_bin_of_byte(hak_pagemap[(uintptr_t)p >> HAK_SLAB_SHIFT]);
+	hak_bin_ref bin = hak_bin_of_byte(hak_page_byte(p));
 	void **top = hak_bin_top(bin);
 
 	if (HAK_UNLIKELY(hak_bin_full(bin, top)))

@@ -110,8 +110,11 @@ struct hak_info {
 	uint64_t returns;      /* superslabs given back so far */
 	uint64_t waits;        /* times that a thread waited for the daemon */
 	uint64_t refusals;     /* requests that the daemon refused */
-	uint64_t limited;      /* of these, because a limit of the daemon's was reached */
-	unsigned refused;      /* the last of them: enum hak_refused_for, */
+	uint64_t slab_bytes;   /* in slabs, from which blocks of up to 32 KiB are cut */
+	uint64_t block_bytes;  /* of these, in blocks that are not free, or in threads' caches */
+	uint64_t mixed_bytes;  /* of slab_bytes, in slabs of many sizes: the holes in use */
+	uint64_t limited;      /* of the refusals, because a limit of the daemon's was reached */
+	unsigned refused;      /* the last refusal: enum hak_refused_for, */
 	unsigned reserved2;
 	uint64_t refused_limit; /* the limit in bytes, if it was one, */
 	uint64_t refused_used;  /* and what was in use then */

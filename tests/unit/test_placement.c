@@ -174,6 +174,22 @@ static void the_policy_says_whom_a_lease_is_for(void **state)
 	assert_int_equal(numa_node_of(&numa, 0), HAK_NODE_ANY);
 }
 
+/* Stock is kept there, and nowhere else. */
+static void who_is_served_first_from_where_follows_the_policy(void **state)
+{
+	struct config config = { .numa_policy = NUMA_PREFERRED, .numa_node = 5 };
+	struct numa numa = three_nodes(NUMA_LOCAL);
+
+	numa.binds = true;
+	assert_int_equal(numa_set_policy(&numa, &config), 0);
+	assert_true(!numa.starts[0] && !numa.starts[1] && numa.starts[2]);
+	config.numa_policy = NUMA_INTERLEAVE;
+	numa = three_nodes(NUMA_LOCAL);
+	numa.binds = true;
+	assert_int_equal(numa_set_policy(&numa, &config), 0);
+	assert_true(numa.starts[0] && !numa.starts[1] && !numa.starts[2]);
+}
+
 static void what_cannot_be_kept_is_refused_at_start(void **state)
 {
 	struct config config = { .numa_policy = NUMA_PREFERRED, .numa_node = 1 };
@@ -199,6 +215,7 @@ int main(void)
 		cmocka_unit_test(in_turn_every_node_takes_its_share),
 		cmocka_unit_test(shares_are_the_parts_of_the_region),
 		cmocka_unit_test(the_policy_says_whom_a_lease_is_for),
+		cmocka_unit_test(who_is_served_first_from_where_follows_the_policy),
 		cmocka_unit_test(what_cannot_be_kept_is_refused_at_start),
 	};
 

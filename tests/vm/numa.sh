@@ -53,6 +53,11 @@ done
 
 # ---- policy local ----
 
+for node in 0 1 2 3; do
+	check "local: a region is ready on each of four nodes, before $node" stock_is 4
+	run numactl --cpunodebind=$node lease "$sock" $node 2
+	check "local: what is filled in it is on its node $node" between 1000 1000 0 $node
+done
 leased 3 16
 check 'local: a lease comes from the node that is asked for' between 1000 1000 0 3
 fill 0 64

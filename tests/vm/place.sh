@@ -56,6 +56,17 @@ leased() # NODE COUNT [TIMES]
 	run lease "$sock" "$@"
 }
 
+# So many regions are ready for processes that are not there yet. (It may take a while.)
+stock_is() # REGIONS
+{
+	SECONDS=0
+	while [ "$SECONDS" -lt 60 ]; do
+		run "$HAKCTL" --socket "$sock" status --json
+		ended 0 "*\"stock_regions\": $1,*" '' && return
+	done
+	return 1
+}
+
 # How many of 1000 pages of a part of what was reported last are on the nodes.
 share() # PART NODE...
 {

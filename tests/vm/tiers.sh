@@ -17,6 +17,11 @@ for node in 0 1; do
 	placed daemon --node $node -- 32 1000,4000000 -
 	check "nobody on node $node gets memory from it unasked" all_on $node 2
 done
+check 'a region is ready on each node with both' stock_is 2
+run taskset -c "$(</sys/devices/system/node/node2/cpulist)" lease "$sock" 2 2
+check 'and serves who runs on the one without memory' between 1000 1000 0 1
+leased 3 16
+check 'a lease comes from the node without processors' between 1000 1000 0 3
 leased 2 16
 check 'a node without memory: the nearest that has some' between 1000 1000 0 1
 placed daemon --node 2 -- 32 1000,4000000 -
@@ -34,6 +39,7 @@ end_daemon
 daemon_with '[numa]' 'policy = preferred' 'node = 3'
 leased 0 16
 check 'preferred: memory is on the node without processors' between 1000 1000 0 3
+check 'preferred: and there a region is ready, whoever comes' stock_is 1
 end_daemon
 
 daemon_with '[numa]' 'policy = interleave'

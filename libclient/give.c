@@ -148,7 +148,7 @@ static uint64_t release_part(struct hak_heap *heap, uint32_t index)
 	uint32_t left = whole ? s->free : s->free & s->dirty, mask;
 	uint64_t freed = 0;
 
-	if (whole && __builtin_popcount(left) <= HAK_SLABS_PER_SUPERSLAB / 2)
+	if (whole && (uint32_t)__builtin_popcount(left) <= HAK_SLABS_PER_SUPERSLAB / 2)
 		return 0;
 	for (; left; left &= ~mask) {
 		uint32_t at = (uint32_t)__builtin_ctz(left);

@@ -76,7 +76,7 @@ wrong_paths()
 # named here save and restore it around other people's calls.
 errno_readers()
 {
-	local doors='shared/(sys|fdpass)\.c|(daemon|tools)/os\.c'
+	local doors='shared/(sys|sys_memory|fdpass)\.c|shared/sys_call\.h|(daemon|tools)/os\.c'
 	local contract='libclient/(alloc|interpose|interpose_cxx|libc_mode|client|fork)\.c'
 	local setting='libclient/[^:]*:[0-9]+:[[:space:]]*errno = [^;]*;$'
 

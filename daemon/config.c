@@ -286,3 +286,8 @@ uint64_t config_uid_bytes(const struct config *config)
 {
 	return config->uid_bytes ? config->uid_bytes : config->total_bytes;
 }
+
+uint64_t config_node_bytes(const struct config *config)
+{
+	return config->node_bytes ? config->node_bytes : config->total_bytes;
+}

@@ -21,6 +21,12 @@ enum config_ring_wait {
 	RING_WAIT_IO_URING,
 	RING_WAIT_THREADS
 };
+enum config_numa_policy {
+	NUMA_LOCAL,      /* the node that asks, else the nearest */
+	NUMA_PREFERRED,  /* one node for all, else the nearest */
+	NUMA_INTERLEAVE, /* all nodes in turn */
+	NUMA_STRICT      /* the node that asks, or not at all */
+};
 enum config_huge_pages {
 	HUGE_PAGES_AUTO,
 	HUGE_PAGES_NEVER
@@ -48,6 +54,10 @@ struct config {
 	uint32_t session_requests; /* a second; 0: no limit, likewise the next */
 	uint32_t uid_requests;
 	uint32_t greeting_ms;
+	/* [numa] */
+	enum config_numa_policy numa_policy;
+	uint32_t numa_node;  /* NUMA_PREFERRED */
+	uint64_t node_bytes; /* 0: not set; see config_node_bytes() */
 };
 
 /* The defaults, on a machine with that much memory. */
@@ -66,3 +76,4 @@ unsigned config_parse(struct config *config, const char *text, size_t size,
 /* What is in effect where the key is not set: as much as all together. */
 uint64_t config_session_bytes(const struct config *config);
 uint64_t config_uid_bytes(const struct config *config);
+uint64_t config_node_bytes(const struct config *config);

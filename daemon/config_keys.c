@@ -9,6 +9,7 @@
 static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
 static const char *const ring_waits[] = { "auto", "io_uring", "threads", NULL };
 static const char *const huge_pages[] = { "auto", "never", NULL };
+static const char *const numa_policies[] = { "local", "preferred", "interleave", "strict", NULL };
 
 #define AT(field) offsetof(struct config, field)
 /* The rest of a key: where its value goes, and its range. */
@@ -37,6 +38,10 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "limits", "uid-requests", COUNT(AT(uid_requests), 0, LIMIT_REQUESTS_MAX) },
 	{ "limits", "greeting-timeout", CONFIG_TIME, false, AT(greeting_ms), LIMIT_GREETING_MIN_MS,
 	  LIMIT_GREETING_MAX_MS, NULL },
+	/* The policy is in the files of the regions that are there. */
+	{ "numa", "policy", CONFIG_CHOICE, true, AT(numa_policy), 0, 0, numa_policies },
+	{ "numa", "node", CONFIG_COUNT, true, AT(numa_node), 0, LIMIT_NODE_NUMBERS - 1, NULL },
+	{ "numa", "node-bytes", BYTES(AT(node_bytes), LIMIT_BYTES_MAX) },
 };
 
 const struct config_unit config_byte_units[] = { { "KiB", UINT64_C(1) << 10 },
@@ -65,6 +70,8 @@ static uint64_t bytes_in_effect(const struct config *config, const struct config
 		return config_session_bytes(config);
 	if (key->offset == AT(uid_bytes))
 		return config_uid_bytes(config);
+	if (key->offset == AT(node_bytes))
+		return config_node_bytes(config);
 	return *(const uint64_t *)((const char *)config + key->offset);
 }
 

@@ -9,6 +9,7 @@
 #include "daemon/conn.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "daemon/os.h"
 #include "daemon/reload.h"
 #include "daemon/request.h"
@@ -25,12 +26,14 @@ static void stop(struct daemon *daemon)
 	if (daemon->stopping)
 		return;
 	daemon->stopping = true;
+	notify_stopping();
 	listener_stop(&daemon->listener);
 	list_for_each(at, tmp, &daemon->sessions)
 		session_end(hak_container_of(at, struct session, link), "shutdown");
 	list_for_each(at, tmp, &daemon->conns) conn_close(hak_container_of(at, struct conn, link));
 	stock_stop(&daemon->stock);
 	loop_cancel(&daemon->tick);
+	loop_cancel(&daemon->watchdog);
 	loop_cancel(&daemon->thaw);
 }
 
@@ -45,7 +48,7 @@ static bool stopped(struct daemon *daemon)
 	workers_stop(daemon->workers);
 	return !listener_in_flight(&daemon->listener) && !bells_in_flight(daemon->bells) &&
 	       !workers_in_flight(daemon->workers) && !daemon->tick.in_flight &&
-	       !daemon->thaw.in_flight && !daemon->signal.in_flight;
+	       !daemon->watchdog.in_flight && !daemon->thaw.in_flight && !daemon->signal.in_flight;
 }
 
 static void on_signal(struct loop_op *op, int result, bool more)
@@ -92,6 +95,19 @@ void daemon_want_tick(struct daemon *daemon)
 {
 	if (!daemon->stopping && !daemon->tick.in_flight)
 		loop_timeout(&daemon->tick, LIMIT_TICK_MS * UINT64_C(1000000));
+}
+
+/* In the loop, so that it says something about the loop. */
+static void on_watchdog(struct loop_op *op, int result, bool more)
+{
+	struct daemon *daemon = hak_container_of(op, struct daemon, watchdog);
+
+	(void)result;
+	(void)more;
+	if (daemon->stopping)
+		return;
+	notify_alive();
+	loop_timeout(op, notify_interval_ns());
 }
 
 /* Those that are due go back among the active; the timer is set for the first of the others. */
@@ -212,8 +228,12 @@ static int start_loop(struct daemon *daemon)
 
 static int start_parts(struct daemon *daemon, int inherited)
 {
-	int r = start_loop(daemon);
+	int r = numa_set_policy(&daemon->numa, &daemon->config);
 
+	if (r < 0)
+		return r;
+	placement_init(&daemon->placement, &daemon->numa, &daemon->config);
+	r = start_loop(daemon);
 	if (r < 0)
 		return r;
 	r = os_signalfd(&daemon->signal_fd);
@@ -257,6 +277,7 @@ void daemon_configure(struct daemon *daemon, const struct config *config)
 
 	daemon->config = *config;
 	accounts_limit(&daemon->accounts, config, client_files(daemon));
+	placement_limit(&daemon->placement, config);
 	workers_set_huge(daemon->workers, config->huge_pages == HUGE_PAGES_AUTO);
 	stock_configure(&daemon->stock, stock_anew);
 	if (other)
@@ -306,8 +327,11 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config,
 	check_descriptors(daemon);
 	loop_op_init(&daemon->signal, daemon->loop, on_signal);
 	loop_op_init(&daemon->tick, daemon->loop, on_tick);
+	loop_op_init(&daemon->watchdog, daemon->loop, on_watchdog);
 	loop_op_init(&daemon->thaw, daemon->loop, on_thaw);
 	loop_poll(&daemon->signal, daemon->signal_fd);
+	if (notify_interval_ns())
+		loop_timeout(&daemon->watchdog, notify_interval_ns());
 	stock_start(&daemon->stock);
 	listener_start(&daemon->listener, daemon->loop, on_connection);
 	*ret_daemon = daemon;

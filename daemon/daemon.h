@@ -3,8 +3,8 @@
  * daemon.h - the object that owns everything: what it consists of, and in which order it starts and
  * stops.
  *
- *	start:  numa, accounts, loop, bells, signals, workers, listener, stock; then the listener is
- *	        listened to: from here on clients come
+ *	start:  numa, accounts, placement, loop, bells, signals, workers, listener, stock; then the
+ *	        listener is listened to: from here on clients come
  *	stop:   listener, connections, sessions, stock; when the last operation has come back,
  *	        bells, workers and the loop
  */
@@ -16,6 +16,7 @@
 #include "daemon/listener.h"
 #include "daemon/loop.h"
 #include "daemon/numa.h"
+#include "daemon/placement.h"
 #include "daemon/stock.h"
 
 struct bells;
@@ -54,6 +55,7 @@ struct daemon {
 	struct workers *workers;
 	struct stock stock;
 	struct accounts accounts;
+	struct placement placement;
 	struct listener listener;
 	struct stats stats;
 	struct refused last_refused;
@@ -66,6 +68,7 @@ struct daemon {
 	int signal_fd;
 	struct loop_op signal;
 	struct loop_op tick; /* armed only while there is somebody to look after: see session.h */
+	struct loop_op watchdog; /* armed only where the service manager wants to hear from us */
 	struct loop_op thaw; /* armed while a session is slowed down, for the first that is due */
 	uint64_t thaw_ns;    /* when */
 	bool stopping;

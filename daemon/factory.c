@@ -6,11 +6,15 @@
 #include <sys/mman.h>
 
 #include "daemon/log.h"
+#include "daemon/numa.h"
 #include "daemon/os.h"
 #include "shared/layout.h"
 #include "shared/sys.h"
 
 /* Newer than some headers; values are kernel ABI (5.14, 6.1). */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -40,17 +44,43 @@ void factory_deinit(struct factory *factory)
  * Populating instead of writing: it leaves the bytes alone, and answers shortage with an error
  * where a store would end in SIGBUS. A first page is needed, or there is nothing to collapse.
  */
-static int collapse(const struct factory *factory, int fd, uint64_t off)
+static int collapse(const struct factory *factory, int fd, uint32_t index)
 {
+	uint64_t off = (uint64_t)index << HAK_SUPERSLAB_SHIFT;
 	int r = hak_sys_map_shared(NULL, factory->window, fd, off, HAK_SUPERSLAB_SIZE);
 
 	if (r < 0)
 		return r;
 	(void)hak_sys_advise(factory->window, HAK_SUPERSLAB_SIZE, MADV_DONTDUMP);
+	if (factory->numa)
+		(void)numa_spread(factory->numa, index, factory->window);
 	r = hak_sys_advise(factory->window, 4096, MADV_POPULATE_WRITE);
 	if (r == 0)
 		r = hak_sys_advise(factory->window, HAK_SUPERSLAB_SIZE, MADV_COLLAPSE);
 	/* The mapping would keep the pages alive after their session. */
+	(void)hak_sys_map_none_at(factory->window, HAK_SUPERSLAB_SIZE);
+	return r;
+}
+
+/*
+ * Numa policy strict: asked for after the fact. A binding policy would have the kernel kill a
+ * process of its choice when the node is full.
+ */
+static int check_node(const struct factory *factory, int fd, uint32_t index, bool huge)
+{
+	uint64_t off = (uint64_t)index << HAK_SUPERSLAB_SHIFT;
+	uint64_t size = huge ? 4096 : HAK_SUPERSLAB_SIZE;
+	int r;
+
+	if (!factory->numa || factory->numa->policy != NUMA_STRICT)
+		return 0;
+	r = hak_sys_map_shared(NULL, factory->window, fd, off, HAK_SUPERSLAB_SIZE);
+	if (r < 0)
+		return r;
+	r = hak_sys_advise(factory->window, size, MADV_POPULATE_READ);
+	if (r == 0 &&
+	    !numa_in_place(factory->numa, index, factory->window, (uint32_t)(size / 4096)))
+		r = -ENOMEM;
 	(void)hak_sys_map_none_at(factory->window, HAK_SUPERSLAB_SIZE);
 	return r;
 }
@@ -71,15 +101,16 @@ int factory_build(struct factory *factory, int fd, uint32_t index, bool *ret_hug
 
 	*ret_huge = false;
 	if (factory->huge) {
-		r = collapse(factory, fd, off);
+		r = collapse(factory, fd, index);
 		if (r == 0) {
 			*ret_huge = true;
-			return 0;
+			return check_node(factory, fd, index, true);
 		}
 		if (r == -EINVAL)
 			say_once(r);
 	}
-	return hak_sys_fallocate(fd, off, HAK_SUPERSLAB_SIZE);
+	r = hak_sys_fallocate(fd, off, HAK_SUPERSLAB_SIZE);
+	return r < 0 ? r : check_node(factory, fd, index, false);
 }
 
 int factory_punch(int fd, uint32_t first, uint32_t count)

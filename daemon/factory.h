@@ -10,9 +10,12 @@
 
 #include "shared/base.h"
 
+struct numa;
+
 struct factory {
-	void *window; /* one superslab, aligned */
-	bool huge;    /* try 2 MiB pages */
+	void *window;            /* one superslab, aligned */
+	bool huge;               /* try 2 MiB pages */
+	const struct numa *numa; /* whose policy it helps to keep; NULL: none */
 };
 #define FACTORY_NULL \
 	{            \
@@ -23,7 +26,8 @@ int factory_init(struct factory *factory, bool huge);
 /* Allowed on FACTORY_NULL and twice. */
 void factory_deinit(struct factory *factory);
 
-/* Fills a superslab of the file. 0, or -ENOMEM, -ENOSPC: no memory; what was filled stays. */
+/* Fills a superslab of the file. 0, or -ENOMEM, -ENOSPC: no memory, or under numa policy strict
+ * none on its node; what was filled stays. */
 int factory_build(struct factory *factory, int fd, uint32_t index, bool *ret_huge);
 
 /* Gives the memory of `count` superslabs of the file back. */

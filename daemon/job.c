@@ -41,6 +41,32 @@ static void note_built(struct session *session)
 
 /* ---- lease ---- */
 
+/* Takes neighbours near the part, charged: 0, or the enum hak_refusal that says why not. */
+static uint32_t take(struct session *session, uint32_t part, uint32_t count, uint32_t *ret_first)
+{
+	struct daemon *daemon = session->daemon;
+	struct region *region = &session->region;
+	uint64_t allowed = placement_allowed(&daemon->placement, part, count);
+	int r;
+
+	r = account_charge(&daemon->accounts, session->account, region->runs.taken, count);
+	if (r)
+		return (uint32_t)r;
+	if (!region_take(region, &daemon->numa, part, allowed, count, ret_first)) {
+		account_release(&daemon->accounts, session->account, count);
+		return allowed ? HAK_REFUSAL_ADDRESSES : HAK_REFUSAL_NODE_BYTES;
+	}
+	placement_charge(&daemon->placement, &session->placed, *ret_first, count);
+	return 0;
+}
+
+/* What was charged to these. */
+static void release(struct session *session, uint32_t first, uint32_t count)
+{
+	account_release(&session->daemon->accounts, session->account, count);
+	placement_release(&session->daemon->placement, &session->placed, first, count);
+}
+
 /* Answers with an error; `error` is what else the log says, or NULL. */
 static void refuse_lease(struct session *session, uint32_t count, uint32_t refusal,
 			 const char *error)
@@ -49,8 +75,13 @@ static void refuse_lease(struct session *session, uint32_t count, uint32_t refus
 	struct hak_cqe *cqe = &session->job.cqe;
 	uint64_t limit = 0, used = 0;
 
-	(void)account_bytes_of(&daemon->accounts, session->account, session->region.runs.taken,
-			       refusal, &limit, &used);
+	if (refusal == HAK_REFUSAL_NODE_BYTES)
+		placement_refused(&daemon->placement,
+				  numa_part_of(&daemon->numa, session->job.sqe.node), &limit,
+				  &used);
+	else
+		(void)account_bytes_of(&daemon->accounts, session->account,
+				       session->region.runs.taken, refusal, &limit, &used);
 	account_refused(&daemon->accounts, session->account, refusal);
 	session->refused++;
 	session->refused_bytes += refusal == HAK_REFUSAL_SESSION_BYTES;
@@ -58,9 +89,9 @@ static void refuse_lease(struct session *session, uint32_t count, uint32_t refus
 	daemon->stats.refused++;
 	daemon_note_refusal(daemon, refusal, &session->peer, session->id);
 	log_limited(LOG_AT_WARNING, "lease-refused",
-		    "id=%llu pid=%d uid=%u superslabs=%u limit=%s max=%llu used=%llu%s%s%s",
+		    "id=%llu pid=%d uid=%u node=%d superslabs=%u limit=%s max=%llu used=%llu%s%s%s",
 		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
-		    count, hak_refusal_name(refusal),
+		    (int)cqe->node, count, hak_refusal_name(refusal),
 		    (unsigned long long)(limit / HAK_SUPERSLAB_SIZE),
 		    (unsigned long long)(used / HAK_SUPERSLAB_SIZE), error ? " error=\"" : "",
 		    error ? error : "", error ? "\"" : "");
@@ -94,31 +125,31 @@ static bool start_lease(struct session *session)
 	struct job *job = &session->job;
 	const struct hak_sqe *sqe = &job->sqe;
 	uint32_t part = numa_part_of(&daemon->numa, sqe->node);
-	int r;
+	uint32_t refusal = take(session, part, sqe->count, &job->cqe.first);
 
-	r = account_charge(&daemon->accounts, session->account, session->region.runs.taken,
-			   sqe->count);
 	/* What is granted ahead and was not taken is no reason to refuse what is needed. */
-	if (r > 0 && revoke_all(daemon))
-		r = account_charge(&daemon->accounts, session->account, session->region.runs.taken,
-				   sqe->count);
-	if (r > 0) {
-		refuse_lease(session, sqe->count, (uint32_t)r, NULL);
-		return false;
-	}
-	if (!region_take(&session->region, &daemon->numa, part, sqe->count, &job->cqe.first)) {
-		account_release(&daemon->accounts, session->account, sqe->count);
-		refuse_lease(session, sqe->count, HAK_REFUSAL_ADDRESSES, NULL);
+	if (refusal && refusal != HAK_REFUSAL_ADDRESSES && revoke_all(daemon))
+		refusal = take(session, part, sqe->count, &job->cqe.first);
+	if (refusal) {
+		job->cqe.node = numa_node_of(&daemon->numa, part);
+		refuse_lease(session, sqe->count, refusal, NULL);
 		return false;
 	}
 	job->cqe.count = sqe->count;
-	job->cqe.node = daemon->numa.node[hak_runs_part(&session->region.runs, job->cqe.first)];
+	job->cqe.node =
+		numa_node_of(&daemon->numa, hak_runs_part(&session->region.runs, job->cqe.first));
 	return true;
 }
 
-static uint32_t lease_head(const struct job *job)
+/* How much of it is filled before it is answered. */
+static uint32_t lease_head(const struct session *session)
 {
-	return job->cqe.count < LIMIT_LEASE_HEAD ? job->cqe.count : LIMIT_LEASE_HEAD;
+	uint32_t count = session->job.cqe.count;
+
+	/* Under a strict policy nothing is left to the client's page faults, which know none. */
+	if (session->daemon->numa.policy == NUMA_STRICT)
+		return count;
+	return count < LIMIT_LEASE_HEAD ? count : LIMIT_LEASE_HEAD;
 }
 
 /* There is no memory for it: as if it had not been asked for. */
@@ -128,27 +159,34 @@ static void undo_lease(struct session *session)
 	uint32_t count = job->cqe.count;
 
 	region_give(&session->region, job->cqe.first, count);
-	account_release(&session->daemon->accounts, session->account, count);
+	release(session, job->cqe.first, count);
 	refuse_lease(session, count, HAK_REFUSAL_MEMORY, os_text(job->error));
+}
+
+/* True if all of the range, of 64 superslabs at the most, is filled. */
+static bool is_built(const struct session *session, uint32_t first, uint32_t count)
+{
+	return !(~region_built(&session->region, first, count) << (64 - count));
 }
 
 /* True: it can be answered. */
 static bool advance_lease(struct session *session)
 {
 	struct job *job = &session->job;
-	uint32_t head, left;
+	uint32_t head, n;
 
 	if (!job->started && !start_lease(session))
 		return true;
 	job->started = true;
 	if (job->cqe.result < 0) /* undone */
 		return true;
-	head = lease_head(job);
-	left = head - job->done;
-	if (left && region_built(&session->region, job->cqe.first + job->done, left) !=
-			    (UINT64_C(1) << left) - 1) {
-		submit(session, FOR_LEASE, job->cqe.first + job->done, left);
-		return false;
+	head = lease_head(session);
+	for (; job->done < head; job->done += n) {
+		n = head - job->done < TASK_MAX ? head - job->done : TASK_MAX;
+		if (!is_built(session, job->cqe.first + job->done, n)) {
+			submit(session, FOR_LEASE, job->cqe.first + job->done, n);
+			return false;
+		}
 	}
 	session->granted += job->cqe.count;
 	session->daemon->stats.leases += job->cqe.count;
@@ -156,7 +194,7 @@ static bool advance_lease(struct session *session)
 		region_grow_later(&session->region, job->cqe.first + head, job->cqe.count - head);
 	return true;
 }
-static_assert(LIMIT_LEASE_HEAD < TASK_MAX, "one task fills the head of a lease");
+static_assert(TASK_MAX <= 64, "is_built()");
 
 static bool grow(struct session *session)
 {
@@ -175,7 +213,7 @@ static void grant(struct session *session, uint32_t first, uint32_t count, uint3
 		reserve_grant(session, first + i);
 	for (uint32_t i = built; i < count; i++)
 		region_unlease(&session->region, first + i);
-	account_release(&session->daemon->accounts, session->account, count - built);
+	release(session, first + built, count - built);
 	daemon_want_tick(session->daemon);
 }
 
@@ -189,16 +227,11 @@ static void fill_reserve(struct session *session)
 		uint32_t n = reserve->wanted - reserve->ready, first;
 
 		n = n < LIMIT_GROWTH_STEP ? n : LIMIT_GROWTH_STEP;
-		while (n && account_charge(&daemon->accounts, session->account,
-					   session->region.runs.taken, n))
+		while (n && take(session, part, n, &first))
 			n /= 2;
 		if (!n)
 			return; /* a limit: the client will hear of it when it is in need */
-		if (!region_take(&session->region, &daemon->numa, part, n, &first)) {
-			account_release(&daemon->accounts, session->account, n);
-			return;
-		}
-		if (region_built(&session->region, first, n) != (UINT64_C(1) << n) - 1) {
+		if (!is_built(session, first, n)) {
 			submit(session, FOR_RESERVE, first, n);
 			return;
 		}
@@ -268,7 +301,7 @@ static void note_returned(struct session *session)
 	struct daemon *daemon = session->daemon;
 
 	region_give(&session->region, task->first, task->done);
-	account_release(&daemon->accounts, session->account, task->done);
+	release(session, task->first, task->done);
 	session->returned += task->done;
 	daemon->stats.returns += task->done;
 	session->job.done += task->done;
@@ -286,7 +319,20 @@ static void lease_task_done(struct session *session)
 	if (task->result == 0)
 		return;
 	job->error = task->result;
-	submit(session, FOR_UNDO, job->cqe.first, lease_head(job));
+	job->done = 0;
+	submit(session, FOR_UNDO, job->cqe.first, lease_head(session));
+}
+
+static void undo_task_done(struct session *session)
+{
+	struct job *job = &session->job;
+	uint32_t head = lease_head(session);
+
+	job->done += session->task.done;
+	if (job->done < head)
+		submit(session, FOR_UNDO, job->cqe.first + job->done, head - job->done);
+	else
+		undo_lease(session);
 }
 
 static void reserve_task_done(struct session *session)
@@ -328,7 +374,7 @@ void job_task_done(struct session *session)
 		note_returned(session);
 		break;
 	case FOR_UNDO:
-		undo_lease(session);
+		undo_task_done(session);
 		break;
 	case FOR_GROWTH:
 		note_built(session);

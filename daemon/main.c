@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/detach.h"
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "daemon/os.h"
 #include "daemon/version.h"
 #include "shared/wire.h"
@@ -133,6 +134,7 @@ static int serve(const struct config *config, const struct config_source *source
 	if (r < 0)
 		return r;
 	log_plain("ready on %s", daemon->listener.path);
+	notify_ready();
 	if (!foreground)
 		detach_ready(pipe);
 	r = daemon_run(daemon);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/cgroup.h"
 #include "shared/sys.h"
 
 int os_result(long r)
@@ -55,7 +56,10 @@ uint64_t os_count_fds(void)
 
 uint64_t os_memory_bytes(void)
 {
-	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t group = cgroup_memory_max(CGROUP_ROOT, CGROUP_SELF);
+
+	return group < machine ? group : machine;
 }
 
 uint64_t os_file_bytes(int fd)

@@ -22,7 +22,7 @@ const char *os_text(int error);
 uint64_t os_raise_nofile(void);
 /* How many descriptors this process has open; 0 where /proc is not there. */
 uint64_t os_count_fds(void);
-/* Bytes of physical memory. */
+/* Bytes of memory that the machine has and the control group may use. */
 uint64_t os_memory_bytes(void);
 /* Bytes that a file occupies now (not its size); 0 if that can't be known. */
 uint64_t os_file_bytes(int fd);

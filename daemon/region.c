@@ -91,11 +91,13 @@ static uint32_t count_bits(const uint64_t *bits, uint32_t first, uint32_t count)
 	return n;
 }
 
-bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint32_t count,
-		 uint32_t *ret_first)
+bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint64_t allowed,
+		 uint32_t count, uint32_t *ret_first)
 {
 	for (uint32_t i = 0; i < numa->parts; i++) {
-		if (hak_runs_take(&region->runs, numa->order[part][i], count, ret_first)) {
+		uint32_t p = numa->order[part][i];
+
+		if (allowed >> p & 1 && hak_runs_take(&region->runs, p, count, ret_first)) {
 			if (region->warm) {
 				region->warm -= count_bits(region->built, *ret_first, count);
 				region->huge_count += count_bits(region->huge, *ret_first, count);

@@ -50,9 +50,11 @@ void region_deinit(struct region *region);
 
 /* The first superslab of a part. */
 uint32_t region_part_first(const struct region *region, uint32_t part);
-/* Leases `count` neighbours, near the part; false: no such run in any part. */
-bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint32_t count,
-		 uint32_t *ret_first);
+/* Leases `count` neighbours, near the part, in one of the `allowed` ones (a bit each); false: no
+ * such run in any of them. */
+#define REGION_ANY_PART UINT64_MAX
+bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint64_t allowed,
+		 uint32_t count, uint32_t *ret_first);
 /* Frees a leased range without frozen ones, whose memory was given back. */
 void region_give(struct region *region, uint32_t first, uint32_t count);
 /* Makes one that was leased, and never touched, nobody's: warm if it is built. */

@@ -77,10 +77,22 @@ static void put_session(struct writer *to, const struct accounts *all,
 		     session->slowed);
 }
 
+static void put_nodes(struct writer *to, const struct daemon *daemon)
+{
+	const struct placement *placement = &daemon->placement;
+
+	for (uint32_t p = 0; p < daemon->numa.parts; p++) {
+		to->owner = daemon->numa.node[p];
+		put_superslabs(to, "node-bytes", placement->max_node, placement->held[p],
+			       placement->hits[p]);
+	}
+}
+
 uint64_t report_limits_max(const struct daemon *daemon)
 {
 	/* A user has one place at least. */
-	return DAEMON_LIMITS + daemon->accounts.sessions * (uint64_t)UID_LIMITS +
+	return DAEMON_LIMITS + daemon->numa.parts +
+	       daemon->accounts.sessions * (uint64_t)UID_LIMITS +
 	       daemon->session_count * (uint64_t)SESSION_LIMITS;
 }
 
@@ -90,6 +102,8 @@ uint64_t report_limits_fill(void *records, const struct daemon *daemon)
 	struct list *at, *tmp;
 
 	put_daemon(&to, daemon);
+	to.scope = HAK_SCOPE_NODE;
+	put_nodes(&to, daemon);
 	to.scope = HAK_SCOPE_UID;
 	list_for_each(at, tmp, &daemon->accounts.all)
 		put_uid(&to, &daemon->accounts, hak_container_of(at, struct account, link));

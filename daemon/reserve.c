@@ -78,6 +78,8 @@ uint32_t reserve_revoke(struct session *session)
 		reserve->granted[i] = 0;
 		reserve->ready--;
 		region_unlease(&session->region, hak_reserve_superslab(granted));
+		placement_release(&session->daemon->placement, &session->placed,
+				  hak_reserve_superslab(granted), 1);
 		revoked++;
 	}
 	reserve->wanted = 0;

@@ -201,6 +201,7 @@ static void session_free(struct session *session)
 {
 	struct daemon *daemon = session->daemon;
 
+	placement_release_all(&daemon->placement, &session->placed);
 	account_release(&daemon->accounts, session->account, session->region.runs.taken);
 	account_close_session(&daemon->accounts, session->account);
 	session->account = account_close(&daemon->accounts, session->account);

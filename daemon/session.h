@@ -29,6 +29,7 @@
 #include "daemon/conn.h"
 #include "daemon/list.h"
 #include "daemon/loop.h"
+#include "daemon/placement.h"
 #include "daemon/region.h"
 #include "daemon/reserve.h"
 #include "daemon/worker.h"
@@ -91,6 +92,7 @@ struct session {
 	struct hak_ring_end cq; /* the producer's end */
 	struct bell bell;
 	struct region region;
+	struct placed placed;
 	struct reserve reserve;
 
 	struct job job;

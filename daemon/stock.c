@@ -25,6 +25,12 @@ static uint32_t shelf_max(const struct stock *stock)
 	return stock->daemon->config.stock_sessions;
 }
 
+/* Without demand: one near every node that processes run on, and are served from. */
+static uint32_t shelf_min(const struct stock *stock, uint32_t part)
+{
+	return shelf_max(stock) && stock->daemon->numa.starts[part] ? 1 : 0;
+}
+
 static uint32_t warm_count(const struct stock *stock)
 {
 	uint64_t n = stock->daemon->config.stock_session_bytes / HAK_SUPERSLAB_SIZE;
@@ -115,7 +121,7 @@ void stock_init(struct stock *stock, struct daemon *daemon)
 void stock_start(struct stock *stock)
 {
 	for (uint32_t p = 0; p < stock->daemon->numa.parts; p++) {
-		stock->shelf[p].target = shelf_max(stock) ? 1 : 0;
+		stock->shelf[p].target = shelf_min(stock, p);
 		fill(stock, p);
 	}
 }
@@ -154,8 +160,8 @@ void stock_configure(struct stock *stock, bool anew)
 
 		if (shelf->target > max)
 			shelf->target = max;
-		else if (!shelf->target && max)
-			shelf->target = 1;
+		else if (!shelf->target)
+			shelf->target = shelf_min(stock, p);
 		if (anew)
 			drop(shelf);
 		shrink(shelf, shelf->target);

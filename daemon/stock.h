@@ -8,7 +8,8 @@
  *
  * DEMAND  per node between one ready region and config.stock_sessions: doubled when a process came
  * and found none, one again when none was taken for config.stock_decay_ms. While it is more than
- * one, the daemon's tick looks after it; otherwise nothing wakes up.
+ * one, the daemon's tick looks after it; otherwise nothing wakes up. Nothing is kept for a node
+ * that no process runs on, or that the NUMA policy serves nobody from first.
  *
  * Stock is nobody's: it is not charged to an account, and is reported as such.
  */

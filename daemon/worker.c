@@ -177,6 +177,7 @@ int workers_new(struct workers **ret_workers, struct loop *loop, const struct nu
 			list_init(&worker->queue[q]);
 		if (r == 0)
 			r = factory_init(&worker->factory, huge);
+		worker->factory.numa = numa;
 		if (r == 0)
 			r = worker_start(worker);
 	}

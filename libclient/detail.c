@@ -60,6 +60,11 @@ static void write_refused(const struct hak_refused *r)
 			       "quota of %s reached by this process (%s in use; session-bytes)",
 			       limit, used);
 		break;
+	case HAK_REFUSAL_NODE_BYTES:
+		(void)snprintf(detail.text, TEXT_BYTES,
+			       "limit of %s of a NUMA node reached (%s in use; node-bytes)", limit,
+			       used);
+		break;
 	case HAK_REFUSAL_ADDRESSES:
 		(void)snprintf(detail.text, TEXT_BYTES,
 			       "no neighbouring superslabs for so large a block are free");

@@ -12,6 +12,7 @@ static const char *const names[] = {
 	[HAK_REFUSAL_UID_SESSIONS] = "uid-sessions",
 	[HAK_REFUSAL_DESCRIPTORS] = "descriptors",
 	[HAK_REFUSAL_UID_DESCRIPTORS] = "uid-descriptors",
+	[HAK_REFUSAL_NODE_BYTES] = "node-bytes",
 };
 
 const char *hak_refusal_name(uint32_t refusal)

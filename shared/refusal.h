@@ -23,6 +23,8 @@ enum hak_refusal {
 	HAK_REFUSAL_UID_SESSIONS = 7,
 	HAK_REFUSAL_DESCRIPTORS = 8,
 	HAK_REFUSAL_UID_DESCRIPTORS = 9,
+	/* leases again: a key */
+	HAK_REFUSAL_NODE_BYTES = 10,
 };
 
 /* The configuration's key, "addresses" or "memory"; "" for NONE, "unknown" for other numbers. */

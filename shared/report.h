@@ -77,6 +77,7 @@ enum hak_report_scope {
 	HAK_SCOPE_DAEMON = 1,
 	HAK_SCOPE_UID = 2,
 	HAK_SCOPE_SESSION = 3,
+	HAK_SCOPE_NODE = 4,
 };
 
 enum hak_report_unit {
@@ -90,7 +91,7 @@ struct hak_report_limit {
 	char key[24]; /* as in hakmemd.conf, NUL-terminated */
 	uint32_t scope;
 	uint32_t unit;
-	uint64_t owner; /* of UID: the user; of SESSION: its id; else 0 */
+	uint64_t owner; /* of UID: the user; of SESSION: its id; of NODE: its number; else 0 */
 	uint64_t limit; /* 0: there is none */
 	uint64_t used;  /* now; may be above a limit that was lowered */
 	uint64_t hits;  /* times that it refused something, or slowed a session down */

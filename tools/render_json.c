@@ -177,7 +177,7 @@ int render_sessions_json(const struct hak_report_session *sessions, uint64_t n, 
 static int add_limit(json_t *list, const struct hak_report_limit *limit)
 {
 	static const char *const units[] = { "unknown", "bytes", "count", "per_second", "ns" };
-	static const char *const scopes[] = { "unknown", "daemon", "uid", "session" };
+	static const char *const scopes[] = { "unknown", "daemon", "uid", "session", "node" };
 	uint32_t unit = limit->unit < hak_array_size(units) ? limit->unit : 0;
 	uint32_t scope = limit->scope < hak_array_size(scopes) ? limit->scope : 0;
 	json_t *one = json_object();
@@ -185,7 +185,7 @@ static int add_limit(json_t *list, const struct hak_report_limit *limit)
 
 	r = set_text(one, "key", limit->key, sizeof(limit->key));
 	r |= json_object_set_new(one, "scope", json_string(scopes[scope]));
-	if (scope == HAK_SCOPE_UID || scope == HAK_SCOPE_SESSION)
+	if (scope >= HAK_SCOPE_UID)
 		r |= set_number(one, scopes[scope], limit->owner);
 	r |= json_object_set_new(one, "unit", json_string(units[unit]));
 	r |= json_object_set_new(one, "limit", limit->limit ? number(limit->limit) : json_null());

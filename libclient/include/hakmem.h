@@ -93,6 +93,7 @@ enum hak_refused_for {
 	HAK_REFUSED_SESSION_BYTES = 3, /* the quota of this process */
 	HAK_REFUSED_ADDRESSES = 4,     /* no such run of superslabs is free */
 	HAK_REFUSED_MEMORY = 5,        /* the machine has none */
+	HAK_REFUSED_NODE_BYTES = 10,   /* the limit of a NUMA node */
 };
 
 /* `size` is set by the caller to sizeof(struct hak_info). */

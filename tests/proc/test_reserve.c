@@ -240,6 +240,33 @@ static void a_reserve_gives_way_to_who_needs_it(void **state)
 	raw_close(&needy);
 }
 
+/* Two superslabs of each node. */
+static void a_reserve_gives_way_at_the_limit_of_a_node(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t nodes = (uint32_t)rig_status(rig).nodes;
+	struct raw idle, needy;
+	uint32_t first;
+
+	assert_int_equal(raw_open(&idle, rig->socket), 0);
+	assert_int_equal(raw_open(&needy, rig->socket), 0);
+	assert_int_equal(want(&idle, 32), 0);
+	await_ready(rig, &idle, 2 * nodes < 32 ? 2 * nodes : 32);
+	for (uint32_t node = 0; node < nodes; node++)
+		assert_int_equal(raw_lease(&needy, 2, &first), 0);
+	assert_int_equal(ready(&idle), 0);
+	assert_int_equal(rig_status(rig).refused_total, 0);
+	assert_int_equal(raw_lease(&needy, 1, &first), -ENOMEM);
+	assert_int_equal(rig_status(rig).refusal, HAK_REFUSAL_NODE_BYTES);
+	raw_close(&needy);
+	rig_wait_leased(rig, 0);
+	/* What was taken back counts for nobody any more. */
+	assert_int_equal(want(&idle, 2), 0);
+	await_ready(rig, &idle, 2);
+	raw_close(&idle);
+	rig_wait_leased(rig, 0);
+}
+
 static int setup(void **state)
 {
 	*state = rig_start("[stock]\ndecay = 3600 s\n");
@@ -252,6 +279,12 @@ static int setup_quick(void **state)
 	return 0;
 }
 
+static int setup_node(void **state)
+{
+	*state = rig_start("[stock]\ndecay = 3600 s\n[numa]\nnode-bytes = 4 MiB\n");
+	return 0;
+}
+
 static int setup_small(void **state)
 {
 	*state = rig_start("[stock]\ndecay = 3600 s\n[limits]\ntotal-bytes = 16 MiB\n");
@@ -261,6 +294,7 @@ static int setup_small(void **state)
 #define TEST(name)  cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 #define QUICK(name) cmocka_unit_test_setup_teardown(name, setup_quick, rig_teardown)
 #define SMALL(name) cmocka_unit_test_setup_teardown(name, setup_small, rig_teardown)
+#define NODE(name)  cmocka_unit_test_setup_teardown(name, setup_node, rig_teardown)
 
 int main(void)
 {
@@ -271,6 +305,7 @@ int main(void)
 		TEST(a_grant_that_was_not_taken_cannot_be_returned),
 		TEST(writing_over_the_table_ends_the_session_only),
 		SMALL(a_reserve_gives_way_to_who_needs_it),
+		NODE(a_reserve_gives_way_at_the_limit_of_a_node),
 	};
 
 	return cmocka_run_group_tests_name("reserve", tests, NULL, NULL);

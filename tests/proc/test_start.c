@@ -261,6 +261,21 @@ static void what_is_no_socket_is_left_alone(void **state)
 	assert_true(exists(rig->socket));
 }
 
+/* Its threads already waited for rings when the socket could not be had. */
+static void a_start_that_fails_late_ends_well(void **state)
+{
+	struct rig *rig = rig_new("[daemon]\nring-wait = threads\n");
+	int fd = open(rig->socket, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	*state = rig;
+	assert_true(fd >= 0);
+	hak_sys_close(fd);
+	rig_launch(rig, NULL);
+	assert_int_equal(rig_wait_exit(rig), 1);
+	assert_non_null(strstr(rig->log, "exists and is not a socket\n"));
+	assert_null(strstr(rig->log, "bug"));
+}
+
 static void its_directory_and_modes_are_as_configured(void **state)
 {
 	struct rig *rig = rig_new("[daemon]\nsocket-mode = 0660\n");
@@ -396,6 +411,7 @@ int main(void)
 		TEST(a_stale_socket_is_replaced),
 		TEST(somebody_who_listens_without_the_lock_is_not_replaced),
 		TEST(what_is_no_socket_is_left_alone),
+		TEST(a_start_that_fails_late_ends_well),
 		TEST(its_directory_and_modes_are_as_configured),
 		TEST(a_socket_that_replaced_ours_is_not_removed),
 		TEST(a_socket_may_be_handed_over),

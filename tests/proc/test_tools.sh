@@ -168,11 +168,12 @@ check 'limits as JSON: all of the daemon, and of the user who asks' python3 -c '
 import json, os, sys
 limits = json.load(open(sys.argv[1]))["limits"]
 by_key = {l["key"]: l for l in limits}
-assert list(by_key) == """total-bytes sessions descriptors greeting-timeout uid-bytes uid-sessions
-uid-descriptors uid-requests""".split(), by_key
+assert list(by_key) == """total-bytes sessions descriptors greeting-timeout node-bytes uid-bytes
+uid-sessions uid-descriptors uid-requests""".split(), by_key
 for l in limits:
-    scope = "uid" if l["key"].startswith("uid") else "daemon"
+    scope = l["key"].split("-")[0] if l["key"].startswith(("uid", "node")) else "daemon"
     assert l["scope"] == scope and l.get("uid") == (os.geteuid() if scope == "uid" else None), l
+    assert ("node" in l) == (scope == "node"), l
     assert l["hits"] == 0 and l["unit"] in ("bytes", "count", "per_second", "ns"), l
 assert by_key["sessions"]["limit"] == 4096 and by_key["sessions"]["used"] == 1, limits
 assert by_key["greeting-timeout"]["limit"] == 5 * 10**9, limits

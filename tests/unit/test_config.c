@@ -33,6 +33,8 @@ static void defaults_follow_the_machine(void **state)
 	assert_int_equal(config.session_bytes, 0);
 	assert_int_equal(config.uid_bytes, 0);
 	assert_int_equal(config.greeting_ms, 5000);
+	assert_int_equal(config.numa_policy, NUMA_LOCAL);
+	assert_int_equal(config.node_bytes, 0);
 	config_init(&config, 4096); /* a machine too small to be true */
 	assert_int_equal(config.total_bytes, HAK_SUPERSLAB_SIZE);
 }
@@ -65,7 +67,11 @@ static void every_key_is_taken(void **state)
 			       "uid-descriptors = 500\n"
 			       "session-requests = 0\n"
 			       "uid-requests = 10000000\n"
-			       "greeting-timeout = 2 s", /* no newline at the end */
+			       "greeting-timeout = 2 s\n"
+			       "[numa]\n"
+			       "policy = preferred\n"
+			       "node = 1023\n"
+			       "node-bytes = 2 GiB", /* no newline at the end */
 			       error),
 			 0);
 	assert_string_equal(config.socket, "/tmp/s");
@@ -86,6 +92,9 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(config.session_requests, 0);
 	assert_int_equal(config.uid_requests, 10000000);
 	assert_int_equal(config.greeting_ms, 2000);
+	assert_int_equal(config.numa_policy, NUMA_PREFERRED);
+	assert_int_equal(config.numa_node, 1023);
+	assert_int_equal(config.node_bytes, 2 * GIB);
 }
 
 static const struct {
@@ -110,6 +119,8 @@ static const struct {
 	{ "[daemon]\nlog-level = loud\n", 2,
 	  "log-level: 'loud' is none of: error, warning, info, debug" },
 	{ "[daemon]\nring-wait =\n", 2, "ring-wait: '' is none of: auto, io_uring, threads" },
+	{ "[numa]\npolicy = near\n", 2,
+	  "policy: 'near' is none of: local, preferred, interleave, strict" },
 	{ "[limits]\ntotal-bytes = 5\n", 2, "total-bytes: '5' has no unit (KiB, MiB, GiB, TiB)" },
 	{ "[limits]\ntotal-bytes = GiB\n", 2,
 	  "total-bytes: 'GiB' is not a number with a unit (KiB, MiB, GiB, TiB)" },
@@ -235,6 +246,9 @@ static void values_are_written_as_they_are_read(void **state)
 		"100000",
 		"500000",
 		"1500 ms",
+		"strict",
+		"1023",
+		"14745 MiB", /* not set */
 	};
 	char value[CONFIG_VALUE_BYTES], file[4096], error[CONFIG_ERROR_BYTES];
 	const char *section = "";
@@ -248,6 +262,8 @@ static void values_are_written_as_they_are_read(void **state)
 	config.session_bytes = 512 * GIB;
 	config.uid_bytes = 3 * GIB;
 	config.greeting_ms = 1500;
+	config.numa_policy = NUMA_STRICT;
+	config.numa_node = 1023;
 	config.stock_session_bytes = 0; /* of a key of the same name in another section */
 	for (unsigned i = 0; i < CONFIG_KEYS; i++) {
 		const struct config_key *key = &config_keys[i];

@@ -49,13 +49,14 @@ static void a_full_part_gives_way_to_the_nearest(void **state)
 	uint32_t first;
 
 	assert_int_equal(region_init(&region, &three_nodes), 0);
-	assert_true(region_take(&region, &three_nodes, 1, part, &first));
+	assert_true(region_take(&region, &three_nodes, 1, REGION_ANY_PART, part, &first));
 	assert_int_equal(first, part);
-	assert_true(region_take(&region, &three_nodes, 1, 1, &first));
+	assert_true(region_take(&region, &three_nodes, 1, REGION_ANY_PART, 1, &first));
 	assert_int_equal(first, 2 * part); /* its row of `order` says 2 */
-	assert_true(region_take(&region, &three_nodes, 0, 1, &first));
+	assert_true(region_take(&region, &three_nodes, 0, REGION_ANY_PART, 1, &first));
 	assert_int_equal(first, 0);
-	assert_false(region_take(&region, &three_nodes, 0, HAK_REGION_SUPERSLABS / 2, &first));
+	assert_false(region_take(&region, &three_nodes, 0, REGION_ANY_PART,
+				 HAK_REGION_SUPERSLABS / 2, &first));
 	assert_true(hak_runs_check(&region.runs));
 	region_deinit(&region);
 	region_deinit(&region);
@@ -85,7 +86,7 @@ static void building_fills_and_giving_empties_the_file(void **state)
 	for (int huge = 0; huge < 2; huge++) {
 		assert_int_equal(factory_init(&factory, huge), 0);
 		assert_int_equal(region_init(&region, &three_nodes), 0);
-		assert_true(region_take(&region, &three_nodes, 2, 4, &first));
+		assert_true(region_take(&region, &three_nodes, 2, REGION_ANY_PART, 4, &first));
 		assert_int_equal(file_bytes(&region), 0);
 		for (uint32_t i = 0; i < 4; i++) {
 			assert_int_equal(build(&factory, &region, first + i), 0);
@@ -118,7 +119,7 @@ static void building_changes_no_byte(void **state)
 
 	assert_int_equal(factory_init(&factory, true), 0);
 	assert_int_equal(region_init(&region, &three_nodes), 0);
-	assert_true(region_take(&region, &three_nodes, 0, 1, &first));
+	assert_true(region_take(&region, &three_nodes, 0, REGION_ANY_PART, 1, &first));
 	assert_int_equal(hak_sys_map_shared(&at, NULL, region.fd, 0, HAK_SUPERSLAB_SIZE), 0);
 	words = at;
 	for (size_t page = 0; page < 512; page += 3)
@@ -139,7 +140,7 @@ static void frozen_ones_are_told_apart(void **state)
 
 	assert_int_equal(factory_init(&factory, false), 0);
 	assert_int_equal(region_init(&region, &three_nodes), 0);
-	assert_true(region_take(&region, &three_nodes, 0, 3, &first));
+	assert_true(region_take(&region, &three_nodes, 0, REGION_ANY_PART, 3, &first));
 	for (uint32_t i = 0; i < 3; i++)
 		assert_int_equal(build(&factory, &region, first + i), 0);
 	region_freeze(&region, first + 1, 1);
@@ -174,8 +175,8 @@ static void what_waits_to_be_built_is_found_once(void **state)
 
 	assert_int_equal(region_init(&region, &three_nodes), 0);
 	assert_int_equal(region_grow_next(&region, 8, &none), 0);
-	assert_true(region_take(&region, &three_nodes, 0, 200, &a));
-	assert_true(region_take(&region, &three_nodes, 0, 10, &b));
+	assert_true(region_take(&region, &three_nodes, 0, REGION_ANY_PART, 200, &a));
+	assert_true(region_take(&region, &three_nodes, 0, REGION_ANY_PART, 10, &b));
 	assert_int_equal(b, a + 200);
 	region_set_built(&region, b + 9, false);
 	region_grow_later(&region, b, 10);
@@ -207,7 +208,7 @@ static void warm_ones_are_nobodys_until_leased(void **state)
 	assert_int_equal(region.runs.taken, 0);
 
 	/* The two that are leased count as what they are. */
-	assert_true(region_take(&region, &three_nodes, 1, 2, &first));
+	assert_true(region_take(&region, &three_nodes, 1, REGION_ANY_PART, 2, &first));
 	assert_int_equal(first, at);
 	assert_int_equal(region.warm, 2);
 	assert_int_equal(region.huge_count, 2);

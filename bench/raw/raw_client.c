@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/proc/raw_client.h"
+#include "bench/raw/raw_client.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -319,23 +319,19 @@ void raw_unmap(void *at)
 	(void)hak_sys_unmap(at, HAK_SUPERSLAB_SIZE);
 }
 
-/* Asks, maps the answer, copies at most `max` records out of it. */
-static int query(const char *path, uint32_t what, void *ret_records, size_t record_size,
-		 unsigned max)
+int raw_ask(int sock, enum hak_wire_query what, void *ret_records, size_t record_size,
+	    unsigned max)
 {
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_QUERY);
 	int fds[HAK_WIRE_FDS_MAX];
 	unsigned n_fds = 0, n;
-	int sock = raw_connect(path), r;
 	void *at;
+	int r;
 
-	if (sock < 0)
-		return sock;
 	frame.query.what = what;
 	r = raw_send(sock, &frame, sizeof(frame), NULL, 0);
 	if (r == 0 || r == -EPIPE)
 		r = raw_recv(sock, &frame, fds, &n_fds);
-	close(sock);
 	if (r < 0)
 		return r;
 	if (frame.type != HAK_WIRE_REPORT || n_fds != 1 || frame.report.record_size != record_size)
@@ -351,6 +347,18 @@ static int query(const char *path, uint32_t what, void *ret_records, size_t reco
 	}
 	close(fds[0]);
 	return r < 0 ? r : (int)n;
+}
+
+static int query(const char *path, enum hak_wire_query what, void *ret_records, size_t record_size,
+		 unsigned max)
+{
+	int sock = raw_connect(path), r;
+
+	if (sock < 0)
+		return sock;
+	r = raw_ask(sock, what, ret_records, record_size, max);
+	close(sock);
+	return r;
 }
 
 int raw_sessions(const char *path, struct hak_report_session *ret_records, unsigned max)

@@ -319,8 +319,7 @@ void raw_unmap(void *at)
 	(void)hak_sys_unmap(at, HAK_SUPERSLAB_SIZE);
 }
 
-int raw_ask(int sock, enum hak_wire_query what, void *ret_records, size_t record_size,
-	    unsigned max)
+int raw_ask(int sock, enum hak_wire_query what, void *ret_records, size_t record_size, unsigned max)
 {
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_QUERY);
 	int fds[HAK_WIRE_FDS_MAX];

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bare.h - what two processes need at least to hear from each other and back: two words, each alone
+ * on its cache line. The other process answers every number with the same one.
+ */
+#ifndef BENCH_BARE_H
+#define BENCH_BARE_H
+
+#include <stdbool.h>
+
+#include "bench/workloads/hist.h"
+
+/* Both look at the other's word all the time. */
+void bare_ping_pong(struct hist *hist, uint64_t rounds);
+
+/*
+ * The other process sleeps on a futex when it is called; so does this one while it waits for the
+ * answer, if `both`. Before each round: a pause of `pause_ns`, asleep; 0: none but that the other is
+ * surely asleep.
+ */
+void bare_futex(struct hist *hist, uint64_t rounds, bool both, uint64_t pause_ns);
+
+#endif

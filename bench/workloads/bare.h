@@ -15,8 +15,8 @@ void bare_ping_pong(struct hist *hist, uint64_t rounds);
 
 /*
  * The other process sleeps on a futex when it is called; so does this one while it waits for the
- * answer, if `both`. Before each round: a pause of `pause_ns`, asleep; 0: none but that the other is
- * surely asleep.
+ * answer, if `both`. Before each round: a pause of `pause_ns`, asleep; 0: until the other surely
+ * sleeps.
  */
 void bare_futex(struct hist *hist, uint64_t rounds, bool both, uint64_t pause_ns);
 

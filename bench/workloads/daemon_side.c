@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/workloads/daemon_side.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -197,13 +198,42 @@ uint64_t daemon_rss_kib(pid_t pid)
 	return strtoull(at + strlen("\nVmRSS:"), NULL, 10);
 }
 
-uint64_t daemon_cpu_ns(pid_t pid)
+/* The time that a thread has run, and whether io_uring made it. False: it is gone. */
+static bool thread_cpu(pid_t pid, const char *thread, uint64_t *ret_ns, bool *ret_io)
 {
-	struct timespec used;
-	clockid_t clock;
+	char path[64], text[256];
 
-	/* In nanoseconds, all threads; /proc counts in ticks of ten milliseconds. */
-	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &used) < 0)
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", (int)pid, thread);
+	if (hak_sys_read_file(path, text, sizeof(text)) < 0)
+		return false;
+	*ret_io = !strncmp(text, "iou-", strlen("iou-"));
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%.16s/schedstat", (int)pid, thread);
+	if (hak_sys_read_file(path, text, sizeof(text)) < 0)
+		return false;
+	*ret_ns = strtoull(text, NULL, 10);
+	return true;
+}
+
+struct daemon_cpu daemon_cpu(pid_t pid)
+{
+	struct daemon_cpu cpu = { 0 };
+	struct dirent *entry;
+	char path[64];
+	DIR *threads;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	threads = opendir(path);
+	while (threads && (entry = readdir(threads))) {
+		uint64_t ns;
+		bool io;
+
+		if (entry->d_name[0] == '.' || !thread_cpu(pid, entry->d_name, &ns, &io))
+			continue;
+		*(io ? &cpu.io_workers_ns : &cpu.own_ns) += ns;
+	}
+	if (threads)
+		(void)closedir(threads);
+	if (!cpu.own_ns)
 		work_die("the kernel does not tell the daemon's CPU time");
-	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+	return cpu;
 }

@@ -48,6 +48,11 @@ void daemon_reap(pid_t pid);
 
 /* Of a process, from /proc. */
 uint64_t daemon_rss_kib(pid_t pid);
-uint64_t daemon_cpu_ns(pid_t pid);
+/* In nanoseconds; the process's times are in ticks of ten milliseconds. */
+struct daemon_cpu {
+	uint64_t own_ns;        /* of the threads that the daemon made */
+	uint64_t io_workers_ns; /* of those that io_uring made in it: the kernel's code */
+};
+struct daemon_cpu daemon_cpu(pid_t pid);
 
 #endif

@@ -8,6 +8,8 @@
  *	idle_kib_per_client       the daemon's resident memory over the number of clients
  *	grown_kib_per_client      the same, without what it had before they came
  *	idle_cpu_ns               its CPU time in a second in which nobody asks for anything
+ *	idle_io_workers_ns        beside it, that of io_uring's threads: the kernel wakes them
+ *	                          every five seconds to see whether they are still wanted
  */
 #include <limits.h>
 #include <sys/wait.h>
@@ -127,20 +129,30 @@ static void start_clients(const struct work *work, struct shared *shared, struct
 	}
 }
 
+/* What the daemon needs in a second from now on. */
+static struct daemon_cpu cpu_of_a_second(pid_t daemon)
+{
+	struct daemon_cpu before = daemon_cpu(daemon), after;
+
+	daemon_pause(SECOND_NS);
+	after = daemon_cpu(daemon);
+	return (struct daemon_cpu){ after.own_ns - before.own_ns,
+				    after.io_workers_ns > before.io_workers_ns
+					    ? after.io_workers_ns - before.io_workers_ns
+					    : 0 /* one of them has left */ };
+}
+
 /* In the second after the first one without any. */
 static void idle_cpu(struct work *work, pid_t daemon)
 {
-	uint64_t before, used = 1;
-	double settled = 0;
+	struct daemon_cpu used;
+	double settled = 1;
 
-	for (; used && settled < SETTLE_S; settled++) {
-		before = daemon_cpu_ns(daemon);
-		daemon_pause(SECOND_NS);
-		used = daemon_cpu_ns(daemon) - before;
-	}
-	before = daemon_cpu_ns(daemon);
-	daemon_pause(SECOND_NS);
-	work_extra(work, "idle_cpu_ns", (double)(daemon_cpu_ns(daemon) - before));
+	while (cpu_of_a_second(daemon).own_ns && settled < SETTLE_S)
+		settled++;
+	used = cpu_of_a_second(daemon);
+	work_extra(work, "idle_cpu_ns", (double)used.own_ns);
+	work_extra(work, "idle_io_workers_ns", (double)used.io_workers_ns);
 	work_extra(work, "idle_after_s", settled);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client is killed: how long until the daemon reports its superslabs reclaimed, and how long until
- * the kernel has the memory back? Both from the kill on, which the kernel needs a part of to take
- * the process apart. Memory of regions is counted by the kernel as shared memory.
+ * A client is killed: how long until the daemon reports its superslabs reclaimed, and how long
+ * until the kernel has the memory back? Both from the kill on; taking the process apart is a part
+ * of it. Memory of regions is counted by the kernel as shared memory.
  */
 #include <signal.h>
 #include <string.h>

@@ -51,7 +51,7 @@ static void clock_read(struct work_clock *ret_clock)
 	*ret_clock = c;
 }
 
-/* How often a thread has waited for the daemon; false: there is none. */
+/* How often a thread has waited for the daemon so far; false: there is none. */
 static bool waits_read(uint64_t *ret_waits)
 {
 	struct hak_info info = { .size = sizeof(info) };
@@ -64,22 +64,15 @@ static bool waits_read(uint64_t *ret_waits)
 
 void work_start(struct work *work)
 {
-	/* The first allocation of all opens the session, which is no wait. */
-	free(malloc(1));
-	(void)waits_read(&work->waits);
 	work_memory_read(&work->begin);
 	clock_read(&work->start);
 }
 
 void work_stop(struct work *work)
 {
-	uint64_t waits;
-
 	clock_read(&work->stop);
 	work_memory_read(&work->live);
-	work->has_waits = waits_read(&waits);
-	if (work->has_waits)
-		work->waits = waits - work->waits;
+	work->has_waits = waits_read(&work->waits);
 }
 
 void work_extra(struct work *work, const char *name, double value)

@@ -72,8 +72,8 @@ struct work {
 	bool numa;         /* say on which nodes the pages lie */
 	uint64_t done;     /* operations really done; work_init() sets it to ops */
 	uint64_t timed_ns; /* if set, what the operations took: the load pauses between them */
-	uint64_t waits; /* for the daemon, of the preloaded hakmem: before, then during the load */
-	bool has_waits;
+	uint64_t waits;    /* of threads for the daemon, since the process began ... */
+	bool has_waits;    /* ... if hakmem is preloaded and has one */
 	struct work_clock start, stop;
 	struct work_memory begin, live;
 	struct work_extra extras[WORK_EXTRAS_MAX];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/workloads/bare.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,6 +16,31 @@ struct words {
 	uint8_t pad1[HAK_LINE - 4];
 	_Atomic uint32_t asleep; /* the child sleeps, or is about to */
 };
+
+static cpu_set_t allowed;
+
+/* Keeps to the n-th processor of those allowed. */
+static void keep_to(int n)
+{
+	cpu_set_t one;
+
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &allowed) || n--)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (sched_setaffinity(0, sizeof(one), &one) < 0)
+			work_die("cannot choose a processor");
+		return;
+	}
+}
+
+void bare_place(void)
+{
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		work_die("cannot tell which processors there are");
+	keep_to(0);
+}
 
 static void look_for(_Atomic uint32_t *word, uint32_t value)
 {
@@ -44,6 +70,7 @@ void bare_ping_pong(struct hist *hist, uint64_t rounds)
 	pid_t pid = daemon_fork();
 
 	if (!pid) {
+		keep_to(1);
 		for (uint32_t i = 1; i <= rounds; i++) {
 			look_for(&words->ping, i);
 			tell(&words->pong, i);
@@ -63,6 +90,7 @@ void bare_ping_pong(struct hist *hist, uint64_t rounds)
 
 static _Noreturn void answer(struct words *words, uint64_t rounds, bool wake)
 {
+	keep_to(1);
 	for (uint32_t i = 1; i <= rounds; i++) {
 		tell(&words->asleep, i);
 		sleep_for(&words->ping, i);

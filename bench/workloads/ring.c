@@ -2,7 +2,8 @@
 /*
  * The way to the daemon and back: requests that ask for nothing, through both rings of a session.
  * Beside it, in the same run, the bare minimum: two cache lines between two processes that are
- * awake, or a futex where one or both sleep. `ratio` is the median to that one's.
+ * awake, or a futex where one or both sleep. `ratio` is the median to that one's. The client keeps to
+ * one processor; the daemon is where the kernel puts it.
  */
 #include <string.h>
 
@@ -114,6 +115,7 @@ int main(int argc, char **argv)
 		work_die("--slots: the ring takes 64 requests");
 	mode = mode_of(work.variant->name);
 	rounds = work.ops < BARE_MAX ? work.ops : BARE_MAX;
+	bare_place();
 	if (mode.daemon_sleeps)
 		bare_futex(bare, rounds, mode.client_sleeps, mode.pause_ns);
 	else

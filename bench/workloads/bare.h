@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bare.h - what two processes need at least to hear from each other and back: two words, each alone
- * on its cache line. The other process answers every number with the same one.
+ * bare.h - what two processes need at least to hear from each other and back: two words, each
+ * alone on its cache line. The other process answers every number with the same one.
  *
- * On two processors: on one, a wake-up is a switch from the waker to the woken, and takes a tenth of
- * the time; which of the two it is would be left to chance.
+ * On two processors: on one, a wake-up is a switch from the waker to the woken, and takes a tenth
+ * of the time; which of the two it is would be left to chance.
  */
 #ifndef BENCH_BARE_H
 #define BENCH_BARE_H

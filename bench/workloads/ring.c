@@ -2,8 +2,8 @@
 /*
  * The way to the daemon and back: requests that ask for nothing, through both rings of a session.
  * Beside it, in the same run, the bare minimum: two cache lines between two processes that are
- * awake, or a futex where one or both sleep. `ratio` is the median to that one's. The client keeps to
- * one processor; the daemon is where the kernel puts it.
+ * awake, or a futex where one or both sleep. `ratio` is the median to that one's. The client keeps
+ * to one processor; the daemon is where the kernel puts it.
  */
 #include <string.h>
 

@@ -1,22 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * account.h - who holds how much: every superslab and every connection is charged to its session,
- * to the user behind it, and to the whole.
+ * account.h - who holds how much: every superslab, connection and descriptor is charged to its
+ * session, to the user behind it, and to the whole; requests are metered by session and user.
  *
- * EQUATION  total.superslabs == sum of account.superslabs == sum of session charges
+ * EQUATIONS  total.superslabs == sum of account.superslabs == sum of session charges
+ *            likewise sessions and descriptors
+ *            a charge succeeds only if afterwards used <= limit, for each of the three
+ *
+ * A limit that is lowered below what is in use takes nothing away: nothing more is charged until
+ * use has fallen below it.
  */
 #pragma once
 
 #include <sys/types.h>
 
+#include "daemon/bucket.h"
 #include "daemon/list.h"
+#include "shared/refusal.h"
 
 struct config;
 
-enum {
-	ACCOUNT_E_TOTAL = 1, /* the daemon's own limit */
-	ACCOUNT_E_UID,
-	ACCOUNT_E_SESSION,
+/* How often a limit said no; of requests: how often a session was slowed down. */
+struct account_hits {
+	uint64_t bytes;
+	uint64_t sessions;
+	uint64_t descriptors;
+	uint64_t requests;
 };
 
 /* What one user holds; alive while anything is charged to it. */
@@ -24,33 +33,58 @@ struct account {
 	struct list link;
 	uid_t uid;
 	uint32_t sessions;
+	uint32_t descriptors;
 	uint64_t superslabs;
+	struct bucket requests;
+	struct account_hits hits;
 };
 
 struct accounts {
 	struct list all;
 	uint32_t sessions;
+	uint32_t descriptors;
 	uint64_t superslabs;
+	struct account_hits hits;
 	/* limits */
 	uint32_t max_sessions;
 	uint32_t max_uid_sessions;
+	uint32_t max_descriptors;
+	uint32_t max_uid_descriptors;
+	uint32_t max_session_requests; /* a second; 0: none, likewise the next */
+	uint32_t max_uid_requests;
 	uint64_t max_total, max_uid, max_session; /* superslabs */
 };
 
-void accounts_init(struct accounts *accounts, const struct config *config);
+/* `files`: the system's limit of open files. */
+void accounts_init(struct accounts *accounts, const struct config *config, uint64_t files);
+/* New limits, at any time. */
+void accounts_limit(struct accounts *accounts, const struct config *config, uint64_t files);
 /* Nothing may be charged any more. */
 void accounts_deinit(struct accounts *accounts);
 
-/* Takes a place for one connection of a user: 0, ACCOUNT_E_TOTAL, ACCOUNT_E_UID, or -ENOMEM. */
+/* Takes a place for one connection of a user, with LIMIT_CONN_FDS descriptors: 0, an enum
+ * hak_refusal, or -ENOMEM. */
 int account_open(struct accounts *accounts, uid_t uid, struct account **ret_account);
 /* Gives a place back. NULL is allowed; returns NULL. */
 struct account *account_close(struct accounts *accounts, struct account *account);
 
-/* Charges superslabs, all or none; `held` is what the session has. 0 or ACCOUNT_E_*. */
+/* What a session needs beyond its connection: LIMIT_SESSION_FDS in all, and LIMIT_ASK_FDS are left.
+ * 0 or an enum hak_refusal. */
+int account_open_session(struct accounts *accounts, struct account *account);
+void account_close_session(struct accounts *accounts, struct account *account);
+
+/* Charges superslabs, all or none; `held` is what the session has. 0 or an enum hak_refusal, which
+ * is no hit yet: what is done ahead of need is not refused to anybody. */
 int account_charge(struct accounts *accounts, struct account *account, uint64_t held,
 		   uint64_t superslabs);
+/* A limit of account_charge() is what somebody was told. */
+void account_refused(struct accounts *accounts, struct account *account, uint32_t refusal);
 void account_release(struct accounts *accounts, struct account *account, uint64_t superslabs);
 
-/* The name of the limit behind an ACCOUNT_E_*, as hakmemd.conf calls it. */
-const char *account_bytes_key(int reason);
-const char *account_sessions_key(int reason);
+/* The limit behind a refusal of bytes and what was charged to it; false: it is none of those. */
+bool account_bytes_of(const struct accounts *accounts, const struct account *account, uint64_t held,
+		      uint32_t refusal, uint64_t *ret_limit, uint64_t *ret_used);
+
+/* Meters one request: 0, or the time until there is room for it, and nothing is taken. */
+uint64_t account_ask(const struct accounts *accounts, struct account *account,
+		     struct bucket *session, uint64_t now_ns);

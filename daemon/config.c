@@ -5,71 +5,10 @@
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "daemon/config_keys.h"
 #include "daemon/limits.h"
-#include "daemon/os.h"
-#include "shared/sys.h"
-
-enum kind {
-	KIND_PATH,
-	KIND_MODE,
-	KIND_CHOICE,
-	KIND_BYTES,
-	KIND_COUNT,
-	KIND_TIME
-};
-
-/* One key: where its value goes, and what it may be. */
-struct key {
-	const char *section;
-	const char *name;
-	enum kind kind;
-	size_t offset;
-	uint64_t min, max;
-	const char *const *choices; /* NULL-terminated; the value is the index */
-};
-
-static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
-static const char *const ring_waits[] = { "auto", "io_uring", "threads", NULL };
-static const char *const huge_pages[] = { "auto", "never", NULL };
-
-#define AT(field) offsetof(struct config, field)
-static const struct key keys[] = {
-	{ "daemon", "socket", KIND_PATH, AT(socket), 0, 0, NULL },
-	{ "daemon", "socket-mode", KIND_MODE, AT(socket_mode), 0, 0777, NULL },
-	{ "daemon", "log-level", KIND_CHOICE, AT(log_level), 0, 0, log_levels },
-	{ "daemon", "ring-wait", KIND_CHOICE, AT(ring_wait), 0, 0, ring_waits },
-	{ "daemon", "huge-pages", KIND_CHOICE, AT(huge_pages), 0, 0, huge_pages },
-	{ "stock", "sessions", KIND_COUNT, AT(stock_sessions), 0, LIMIT_STOCK_SESSIONS_MAX, NULL },
-	{ "stock", "session-bytes", KIND_BYTES, AT(stock_session_bytes), 0,
-	  LIMIT_STOCK_SESSION_BYTES_MAX, NULL },
-	{ "stock", "decay", KIND_TIME, AT(stock_decay_ms), LIMIT_STOCK_DECAY_MIN_MS,
-	  LIMIT_STOCK_DECAY_MAX_MS, NULL },
-	{ "limits", "total-bytes", KIND_BYTES, AT(total_bytes), HAK_SUPERSLAB_SIZE, LIMIT_BYTES_MAX,
-	  NULL },
-	{ "limits", "session-bytes", KIND_BYTES, AT(session_bytes), HAK_SUPERSLAB_SIZE,
-	  LIMIT_SESSION_BYTES, NULL },
-	{ "limits", "uid-bytes", KIND_BYTES, AT(uid_bytes), HAK_SUPERSLAB_SIZE, LIMIT_BYTES_MAX,
-	  NULL },
-	{ "limits", "sessions", KIND_COUNT, AT(sessions), 1, LIMIT_SESSIONS_MAX, NULL },
-	{ "limits", "uid-sessions", KIND_COUNT, AT(uid_sessions), 1, LIMIT_SESSIONS_MAX, NULL },
-	{ "limits", "greeting-timeout", KIND_TIME, AT(greeting_ms), LIMIT_GREETING_MIN_MS,
-	  LIMIT_GREETING_MAX_MS, NULL },
-};
-
-struct unit {
-	const char *name;
-	uint64_t factor;
-};
-
-static const struct unit byte_units[] = { { "KiB", UINT64_C(1) << 10 },
-					  { "MiB", UINT64_C(1) << 20 },
-					  { "GiB", UINT64_C(1) << 30 },
-					  { "TiB", UINT64_C(1) << 40 },
-					  { NULL, 0 } };
-static const struct unit time_units[] = { { "ms", 1 }, { "s", 1000 }, { NULL, 0 } };
 
 /* The text being parsed and the first thing that was wrong with it. */
 struct parse {
@@ -80,7 +19,7 @@ struct parse {
 	char *error;
 	uint32_t seen; /* keys, by index: one line each */
 };
-static_assert(hak_array_size(keys) <= 32, "parse.seen");
+static_assert(CONFIG_KEYS <= 32, "parse.seen");
 
 static int fail(struct parse *parse, const char *fmt, ...) HAK_PRINTF(2, 3);
 
@@ -114,6 +53,8 @@ void config_init(struct config *config, uint64_t memory_bytes)
 		.total_bytes = total,
 		.sessions = LIMIT_SESSIONS,
 		.uid_sessions = LIMIT_UID_SESSIONS,
+		.session_requests = LIMIT_SESSION_REQUESTS,
+		.uid_requests = LIMIT_UID_REQUESTS,
 		.greeting_ms = LIMIT_GREETING_MS,
 	};
 }
@@ -147,8 +88,8 @@ static int parse_digits(const char *value, unsigned base, uint64_t *ret_number,
 	return 0;
 }
 
-static int in_range(struct parse *parse, const struct key *key, uint64_t number,
-		    const struct unit *units)
+static int in_range(struct parse *parse, const struct config_key *key, uint64_t number,
+		    const struct config_unit *units)
 {
 	unsigned lo = 0, hi = 0;
 
@@ -169,8 +110,8 @@ static int in_range(struct parse *parse, const struct key *key, uint64_t number,
 }
 
 /* A number with a unit, in units of the smallest factor. */
-static int parse_unit(struct parse *parse, const struct key *key, const char *value,
-		      const struct unit *units, const char *expected, uint64_t *ret_number)
+static int parse_unit(struct parse *parse, const struct config_key *key, const char *value,
+		      const struct config_unit *units, const char *expected, uint64_t *ret_number)
 {
 	const char *rest = value;
 	uint64_t number;
@@ -181,7 +122,7 @@ static int parse_unit(struct parse *parse, const struct key *key, const char *va
 			    expected);
 	while (!r && *rest == ' ')
 		rest++;
-	for (const struct unit *u = units; !r && u->name; u++) {
+	for (const struct config_unit *u = units; !r && u->name; u++) {
 		if (strcmp(rest, u->name))
 			continue;
 		if (number > UINT64_MAX / u->factor)
@@ -196,7 +137,8 @@ static int parse_unit(struct parse *parse, const struct key *key, const char *va
 	return fail(parse, "%s: unknown unit '%.40s' (%s)", key->name, rest, expected);
 }
 
-static int set_choice(struct parse *parse, const struct key *key, const char *value, unsigned *at)
+static int set_choice(struct parse *parse, const struct config_key *key, const char *value,
+		      unsigned *at)
 {
 	char all[80] = "";
 
@@ -211,8 +153,8 @@ static int set_choice(struct parse *parse, const struct key *key, const char *va
 	return fail(parse, "%s: '%.40s' is none of: %s", key->name, value, all);
 }
 
-static int set_number(struct parse *parse, const struct key *key, const char *value, unsigned base,
-		      uint32_t *at)
+static int set_number(struct parse *parse, const struct config_key *key, const char *value,
+		      unsigned base, uint32_t *at)
 {
 	const char *rest = value;
 	uint64_t number;
@@ -231,30 +173,30 @@ static int set_number(struct parse *parse, const struct key *key, const char *va
 	return 1;
 }
 
-static int set(struct parse *parse, const struct key *key, const char *value)
+static int set(struct parse *parse, const struct config_key *key, const char *value)
 {
 	void *at = hak_at(parse->config, key->offset);
 	uint64_t number;
 
 	switch (key->kind) {
-	case KIND_PATH:
+	case CONFIG_PATH:
 		if (config_set_socket(parse->config, value) == 0)
 			return 1;
-		return fail(parse, "%s: not an absolute path of at most %u characters", key->name,
-			    CONFIG_SOCKET_BYTES - 1);
-	case KIND_MODE:
+		return fail(parse, "%s: " CONFIG_SOCKET_RULE, key->name, CONFIG_SOCKET_BYTES - 1);
+	case CONFIG_MODE:
 		return set_number(parse, key, value, 8, at);
-	case KIND_COUNT:
+	case CONFIG_COUNT:
 		return set_number(parse, key, value, 10, at);
-	case KIND_CHOICE:
+	case CONFIG_CHOICE:
 		return set_choice(parse, key, value, at);
-	case KIND_BYTES:
-		if (!parse_unit(parse, key, value, byte_units, "KiB, MiB, GiB, TiB", &number))
+	case CONFIG_BYTES:
+		if (!parse_unit(parse, key, value, config_byte_units, "KiB, MiB, GiB, TiB",
+				&number))
 			return 0;
 		*(uint64_t *)at = number;
 		return 1;
-	case KIND_TIME:
-		if (!parse_unit(parse, key, value, time_units, "ms, s", &number))
+	case CONFIG_TIME:
+		if (!parse_unit(parse, key, value, config_time_units, "ms, s", &number))
 			return 0;
 		*(uint32_t *)at = (uint32_t)number;
 		return 1;
@@ -270,8 +212,8 @@ static int on_key(void *context, const char *section, const char *name, const ch
 
 	if (!*section)
 		return fail(parse, "'%.40s' stands before the first section", name);
-	for (unsigned i = 0; i < hak_array_size(keys); i++) {
-		const struct key *key = &keys[i];
+	for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+		const struct config_key *key = &config_keys[i];
 
 		if (strcmp(section, key->section))
 			continue;
@@ -333,27 +275,14 @@ unsigned config_parse(struct config *config, const char *text, size_t size,
 	return parse.error_line;
 }
 
-int config_load(struct config *config, const char *path)
+uint64_t config_session_bytes(const struct config *config)
 {
-	char error[CONFIG_ERROR_BYTES];
-	char *text = malloc(LIMIT_CONFIG_BYTES + 2);
-	ssize_t n;
-	unsigned line;
+	uint64_t bytes = config->session_bytes ? config->session_bytes : config->total_bytes;
 
-	if (!text)
-		return -ENOMEM;
-	n = hak_sys_read_file(path, text, LIMIT_CONFIG_BYTES + 2);
-	if (n > (ssize_t)LIMIT_CONFIG_BYTES)
-		n = -EFBIG;
-	if (n < 0) {
-		log_plain("%s: %s", path, os_text((int)n));
-		free(text);
-		return (int)n;
-	}
-	line = config_parse(config, text, (size_t)n, error);
-	free(text);
-	if (!line)
-		return 0;
-	log_plain("%s:%u: %s", path, line, error);
-	return -EINVAL;
+	return bytes < LIMIT_SESSION_BYTES ? bytes : LIMIT_SESSION_BYTES;
+}
+
+uint64_t config_uid_bytes(const struct config *config)
+{
+	return config->uid_bytes ? config->uid_bytes : config->total_bytes;
 }

@@ -2,17 +2,18 @@
 /*
  * config.h - hakmemd.conf: what can be set, its defaults, and the parser.
  *
- * The file is documented in daemon/hakmemd.conf; every key there has a field here. Parsing stops at
- * the first thing that is wrong, and says which line that is.
+ * The file is documented in daemon/hakmemd.conf; every key there has a field here and a line in the
+ * table of config_keys.c. Parsing stops at the first thing that is wrong, and says which line that
+ * is. config_load.h puts the configuration together from its files.
  */
 #pragma once
 
 #include "daemon/log.h"
 #include "shared/base.h"
 
-#define CONFIG_DEFAULT_PATH "/etc/hakmem/hakmemd.conf"
 /* A Unix socket's path with its NUL. */
 #define CONFIG_SOCKET_BYTES 108u
+#define CONFIG_SOCKET_RULE  "not an absolute path of at most %u characters"
 #define CONFIG_ERROR_BYTES  160u
 
 enum config_ring_wait {
@@ -38,10 +39,14 @@ struct config {
 	uint32_t stock_decay_ms;
 	/* [limits] */
 	uint64_t total_bytes;
-	uint64_t session_bytes; /* 0, not set: as total_bytes; so is uid_bytes */
+	uint64_t session_bytes; /* 0: not set, likewise the next; see config_session_bytes() */
 	uint64_t uid_bytes;
 	uint32_t sessions;
 	uint32_t uid_sessions;
+	uint32_t descriptors;      /* 0: as the system allows */
+	uint32_t uid_descriptors;  /* 0: as descriptors */
+	uint32_t session_requests; /* a second; 0: no limit, likewise the next */
+	uint32_t uid_requests;
 	uint32_t greeting_ms;
 };
 
@@ -58,5 +63,6 @@ int config_set_socket(struct config *config, const char *path);
 unsigned config_parse(struct config *config, const char *text, size_t size,
 		      char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Reads a file; on failure prints `PATH:LINE: message` to stderr. 0 or a negative errno. */
-int config_load(struct config *config, const char *path);
+/* What is in effect where the key is not set: as much as all together. */
+uint64_t config_session_bytes(const struct config *config);
+uint64_t config_uid_bytes(const struct config *config);

@@ -96,9 +96,10 @@ static void on_deadline(struct loop_op *op, int result, bool more)
 		settle(conn);
 	else if (conn->session) /* greeted, perhaps in this very batch */
 		return;
-	else if (result == -ETIME)
+	else if (result == -ETIME) {
+		conn->daemon->stats.late++;
 		conn_refuse(conn, -ETIMEDOUT, "no HELLO in time");
-	else /* cancelled to start again */
+	} else /* cancelled to start again */
 		conn_restart_deadline(conn);
 }
 
@@ -113,6 +114,13 @@ void conn_restart_deadline(struct conn *conn)
 		loop_cancel(&conn->deadline); /* on_deadline() goes on */
 	else
 		loop_timeout(&conn->deadline, conn->daemon->config.greeting_ms * UINT64_C(1000000));
+}
+
+int conn_refusal_code(uint32_t refusal)
+{
+	return refusal == HAK_REFUSAL_DESCRIPTORS || refusal == HAK_REFUSAL_UID_DESCRIPTORS
+		       ? -EMFILE
+		       : -EDQUOT;
 }
 
 /* Before there is a connection: says why not, and hangs up. */
@@ -146,8 +154,11 @@ void conn_accept(struct daemon *daemon, int sock)
 		account_close(&daemon->accounts, account);
 		hak_sys_close(pidfd);
 		(void)snprintf(text, sizeof(text), r > 0 ? "limit reached: %s" : "no memory%s",
-			       r > 0 ? account_sessions_key(r) : "");
-		turn_away(sock, &peer, r > 0 ? -EDQUOT : -ENOMEM, text);
+			       r > 0 ? hak_refusal_name((uint32_t)r) : "");
+		if (r > 0)
+			daemon_note_refusal(daemon, (uint32_t)r, &peer, 0);
+		daemon->stats.turned_away++;
+		turn_away(sock, &peer, r > 0 ? conn_refusal_code((uint32_t)r) : -ENOMEM, text);
 		return;
 	}
 	conn->magic = CONN_MAGIC;

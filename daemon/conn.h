@@ -43,6 +43,9 @@ void conn_close(struct conn *conn);
 /* The same with a last word. */
 void conn_refuse(struct conn *conn, int code, const char *text);
 
+/* The code of a REFUSED for this reason. */
+int conn_refusal_code(uint32_t refusal);
+
 /* The greeting is over, or starts again. */
 void conn_stop_deadline(struct conn *conn);
 void conn_restart_deadline(struct conn *conn);

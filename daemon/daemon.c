@@ -10,6 +10,7 @@
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/os.h"
+#include "daemon/reload.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
 #include "daemon/worker.h"
@@ -30,6 +31,7 @@ static void stop(struct daemon *daemon)
 	list_for_each(at, tmp, &daemon->conns) conn_close(hak_container_of(at, struct conn, link));
 	stock_stop(&daemon->stock);
 	loop_cancel(&daemon->tick);
+	loop_cancel(&daemon->thaw);
 }
 
 /* True when nothing is in flight any more. Bells and workers go last: sessions wait for theirs. */
@@ -43,7 +45,7 @@ static bool stopped(struct daemon *daemon)
 	workers_stop(daemon->workers);
 	return !listener_in_flight(&daemon->listener) && !bells_in_flight(daemon->bells) &&
 	       !workers_in_flight(daemon->workers) && !daemon->tick.in_flight &&
-	       !daemon->signal.in_flight;
+	       !daemon->thaw.in_flight && !daemon->signal.in_flight;
 }
 
 static void on_signal(struct loop_op *op, int result, bool more)
@@ -55,8 +57,8 @@ static void on_signal(struct loop_op *op, int result, bool more)
 	(void)more;
 	while ((number = os_signal_next(daemon->signal_fd))) {
 		if (number == SIGHUP) {
-			log_event(LOG_AT_INFO, "reload-ignored",
-				  "reason=\"the configuration is read at start only\"");
+			if (!daemon->stopping)
+				daemon_reload(daemon);
 			continue;
 		}
 		log_event(LOG_AT_INFO, "stopping", "signal=%d sessions=%u", number,
@@ -92,6 +94,50 @@ void daemon_want_tick(struct daemon *daemon)
 		loop_timeout(&daemon->tick, LIMIT_TICK_MS * UINT64_C(1000000));
 }
 
+/* Those that are due go back among the active; the timer is set for the first of the others. */
+static void thaw(struct daemon *daemon, uint64_t now)
+{
+	uint64_t first = UINT64_MAX;
+	struct list *at, *tmp;
+
+	list_for_each(at, tmp, &daemon->slowed)
+	{
+		struct session *session = hak_container_of(at, struct session, active);
+
+		if (session->due_ns <= now)
+			session_wake(session);
+		else if (session->due_ns < first)
+			first = session->due_ns;
+	}
+	if (first != UINT64_MAX)
+		daemon_want_thaw(daemon, first);
+}
+
+static void on_thaw(struct loop_op *op, int result, bool more)
+{
+	struct daemon *daemon = hak_container_of(op, struct daemon, thaw);
+
+	(void)result;
+	(void)more;
+	if (!daemon->stopping)
+		thaw(daemon, hak_sys_now_ns());
+}
+
+void daemon_want_thaw(struct daemon *daemon, uint64_t due_ns)
+{
+	uint64_t now = hak_sys_now_ns();
+
+	if (daemon->stopping)
+		return;
+	if (daemon->thaw.in_flight) {
+		if (due_ns < daemon->thaw_ns)
+			loop_cancel(&daemon->thaw); /* on_thaw() sets it anew */
+		return;
+	}
+	daemon->thaw_ns = due_ns;
+	loop_timeout(&daemon->thaw, due_ns > now ? due_ns - now : 1);
+}
+
 static void serve_one(struct session *session, uint64_t now, bool *ret_busy)
 {
 	switch (request_serve(session)) {
@@ -113,6 +159,7 @@ static void serve_one(struct session *session, uint64_t now, bool *ret_busy)
 	case SERVE_TASK:
 		session_wait_task(session);
 		break;
+	case SERVE_SLOW:
 	case SERVE_OVER:
 		break;
 	}
@@ -122,7 +169,7 @@ static void serve_one(struct session *session, uint64_t now, bool *ret_busy)
 static bool turn(void *context)
 {
 	struct daemon *daemon = context;
-	uint64_t now = hak_sys_now_ns();
+	uint64_t now = daemon->now_ns = hak_sys_now_ns();
 	struct list *at, *tmp;
 	bool busy = false;
 
@@ -170,7 +217,6 @@ static int start_parts(struct daemon *daemon, int inherited)
 	if (r < 0)
 		return r;
 	r = os_signalfd(&daemon->signal_fd);
-	numa_init(&daemon->numa);
 	if (r == 0)
 		r = workers_new(&daemon->workers, daemon->loop, &daemon->numa,
 				daemon->config.huge_pages == HUGE_PAGES_AUTO);
@@ -181,22 +227,55 @@ static int start_parts(struct daemon *daemon, int inherited)
 	return listener_open(&daemon->listener, &daemon->config, inherited);
 }
 
+/* What is left of the limit of open files beside stock, a descriptor for each region. */
+static uint64_t client_files(const struct daemon *daemon)
+{
+	uint64_t stock = daemon->config.stock_sessions * (uint64_t)daemon->numa.parts;
+
+	return daemon->files - (stock < daemon->files / 4 ? stock : daemon->files / 4);
+}
+
 /* More sessions than descriptors would only be refused later. */
 static void check_descriptors(const struct daemon *daemon)
 {
-	uint64_t files = os_raise_nofile();
-	uint64_t want = daemon->config.sessions * (uint64_t)LIMIT_SESSION_FDS + LIMIT_SPARE_FDS;
+	uint32_t all = daemon->accounts.max_descriptors;
+	uint32_t descriptors = all > LIMIT_ASK_FDS ? all - LIMIT_ASK_FDS : 0;
 
-	if (files < want)
+	if (descriptors / LIMIT_SESSION_FDS < daemon->config.sessions)
 		log_event(LOG_AT_INFO, "few-descriptors",
-			  "limit=%llu sessions=%u effect=\"at most %llu sessions\"",
-			  (unsigned long long)files, daemon->config.sessions,
-			  (unsigned long long)(files > LIMIT_SPARE_FDS ? (files - LIMIT_SPARE_FDS) /
-										 LIMIT_SESSION_FDS
-								       : 0));
+			  "limit=%llu descriptors=%u sessions=%u effect=\"at most %u sessions\"",
+			  (unsigned long long)daemon->files, descriptors, daemon->config.sessions,
+			  descriptors / LIMIT_SESSION_FDS);
 }
 
-int daemon_new(struct daemon **ret_daemon, const struct config *config, int inherited)
+void daemon_configure(struct daemon *daemon, const struct config *config)
+{
+	const struct config *old = &daemon->config;
+	bool other = config->sessions != old->sessions || config->descriptors != old->descriptors;
+	bool stock_anew = config->huge_pages != old->huge_pages ||
+			  config->stock_session_bytes != old->stock_session_bytes;
+
+	daemon->config = *config;
+	accounts_limit(&daemon->accounts, config, client_files(daemon));
+	workers_set_huge(daemon->workers, config->huge_pages == HUGE_PAGES_AUTO);
+	stock_configure(&daemon->stock, stock_anew);
+	if (other)
+		check_descriptors(daemon);
+	thaw(daemon, UINT64_MAX); /* at the new rates */
+}
+
+void daemon_note_refusal(struct daemon *daemon, uint32_t reason, const struct hak_peer *peer,
+			 uint64_t session)
+{
+	daemon->last_refused = (struct refused){ .reason = reason,
+						 .pid = peer->pid,
+						 .uid = peer->uid,
+						 .session = session,
+						 .at_ns = hak_sys_boottime_ns() };
+}
+
+int daemon_new(struct daemon **ret_daemon, const struct config *config,
+	       const struct config_source *source, int inherited)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	int r;
@@ -205,6 +284,8 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 		return -ENOMEM;
 	*daemon = (struct daemon){
 		.config = *config,
+		.source = *source,
+		.files = os_raise_nofile(),
 		.listener = LISTENER_NULL,
 		.epoch = hak_sys_random(),
 		.started_ns = hak_sys_boottime_ns(),
@@ -213,7 +294,9 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 	list_init(&daemon->conns);
 	list_init(&daemon->sessions);
 	list_init(&daemon->active);
-	accounts_init(&daemon->accounts, config);
+	list_init(&daemon->slowed);
+	numa_init(&daemon->numa);
+	accounts_init(&daemon->accounts, config, client_files(daemon));
 	stock_init(&daemon->stock, daemon);
 	r = start_parts(daemon, inherited);
 	if (r < 0) {
@@ -223,6 +306,7 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config, int inhe
 	check_descriptors(daemon);
 	loop_op_init(&daemon->signal, daemon->loop, on_signal);
 	loop_op_init(&daemon->tick, daemon->loop, on_tick);
+	loop_op_init(&daemon->thaw, daemon->loop, on_thaw);
 	loop_poll(&daemon->signal, daemon->signal_fd);
 	stock_start(&daemon->stock);
 	listener_start(&daemon->listener, daemon->loop, on_connection);

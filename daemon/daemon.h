@@ -3,15 +3,15 @@
  * daemon.h - the object that owns everything: what it consists of, and in which order it starts and
  * stops.
  *
- *	start:  loop, bells, signals, numa, workers, accounts, stock, listener (the last: from
- *	        here on clients come)
+ *	start:  numa, accounts, loop, bells, signals, workers, listener, stock; then the listener is
+ *	        listened to: from here on clients come
  *	stop:   listener, connections, sessions, stock; when the last operation has come back,
  *	        bells, workers and the loop
  */
 #pragma once
 
 #include "daemon/account.h"
-#include "daemon/config.h"
+#include "daemon/config_load.h"
 #include "daemon/list.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
@@ -21,6 +21,15 @@
 struct bells;
 struct workers;
 
+/* The last time that somebody was refused memory or a connection. */
+struct refused {
+	uint32_t reason; /* enum hak_refusal */
+	pid_t pid;
+	uid_t uid;
+	uint64_t session; /* 0: it had none yet */
+	uint64_t at_ns;   /* CLOCK_BOOTTIME */
+};
+
 /* Since start; what is there now is counted where it is. */
 struct stats {
 	uint64_t sessions;
@@ -29,11 +38,16 @@ struct stats {
 	uint64_t returns;   /* superslabs */
 	uint64_t reclaimed; /* superslabs */
 	uint64_t refused;
+	uint64_t turned_away; /* connections */
+	uint64_t late;        /* connections that said nothing in time */
+	uint64_t slowed;
 	uint64_t evicted;
 };
 
 struct daemon {
 	struct config config;
+	struct config_source source;
+	uint64_t files; /* the limit of open files */
 	struct loop *loop;
 	struct bells *bells;
 	struct numa numa;
@@ -42,30 +56,45 @@ struct daemon {
 	struct accounts accounts;
 	struct listener listener;
 	struct stats stats;
+	struct refused last_refused;
 	uint64_t epoch;
 	uint64_t started_ns;
 	uint64_t last_session;
+	uint64_t now_ns; /* of this turn, CLOCK_MONOTONIC */
 	uint32_t session_count;
 
 	int signal_fd;
 	struct loop_op signal;
 	struct loop_op tick; /* armed only while there is somebody to look after: see session.h */
+	struct loop_op thaw; /* armed while a session is slowed down, for the first that is due */
+	uint64_t thaw_ns;    /* when */
 	bool stopping;
 
 	/* Connections, and sessions by what they need from the next turn. */
 	struct list conns;
 	struct list sessions; /* all */
 	struct list active;   /* their ring is looked at: session.active */
+	struct list slowed; /* over their rate, not looked at until they are due: session.active */
 };
 
-/* `inherited`: a listening socket, taken over only if this succeeds, or -1. Says on stderr what
- * is wrong. */
-int daemon_new(struct daemon **ret_daemon, const struct config *config, int inherited);
+/* `inherited`: a listening socket, taken over only if this succeeds, or -1. `source` is where
+ * SIGHUP looks again; its strings stay the caller's. Says on stderr what is wrong. */
+int daemon_new(struct daemon **ret_daemon, const struct config *config,
+	       const struct config_source *source, int inherited);
 /* Only when daemon_run() is through, or was never called. NULL is allowed; returns NULL. */
 struct daemon *daemon_free(struct daemon *daemon);
 
 /* Serves until SIGTERM or SIGINT. */
 int daemon_run(struct daemon *daemon);
 
+/* Applies a configuration: all but socket, ring-wait and what the listener has of it. */
+void daemon_configure(struct daemon *daemon, const struct config *config);
+
 /* Makes sure that the tick comes. */
 void daemon_want_tick(struct daemon *daemon);
+/* Makes sure that what is due at that time in daemon.slowed is woken then. */
+void daemon_want_thaw(struct daemon *daemon, uint64_t due_ns);
+
+/* Notes a refusal, for reports. */
+void daemon_note_refusal(struct daemon *daemon, uint32_t reason, const struct hak_peer *peer,
+			 uint64_t session);

@@ -97,6 +97,13 @@ static bool on_hello(struct conn *conn, const struct hak_wire_hello *hello)
 	/* After exec the process's number is the old one: its earlier memory may be gone. */
 	sessions_judge_pid(conn->daemon, conn->peer.pid);
 	r = session_new(&session, conn, hello, version);
+	if (r > 0) {
+		daemon_note_refusal(conn->daemon, (uint32_t)r, &conn->peer, 0);
+		conn->daemon->stats.turned_away++;
+		(void)snprintf(text, sizeof(text), "limit reached: %s",
+			       hak_refusal_name((uint32_t)r));
+		return refuse(conn, conn_refusal_code((uint32_t)r), text);
+	}
 	if (r < 0)
 		return refuse(conn, r, os_text(r));
 	return welcome(conn, session);

@@ -41,16 +41,40 @@ static void note_built(struct session *session)
 
 /* ---- lease ---- */
 
-static void refuse_lease(struct session *session, int result)
+/* Answers with an error; `error` is what else the log says, or NULL. */
+static void refuse_lease(struct session *session, uint32_t count, uint32_t refusal,
+			 const char *error)
 {
-	struct job *job = &session->job;
+	struct daemon *daemon = session->daemon;
+	struct hak_cqe *cqe = &session->job.cqe;
+	uint64_t limit = 0, used = 0;
 
+	(void)account_bytes_of(&daemon->accounts, session->account, session->region.runs.taken,
+			       refusal, &limit, &used);
+	account_refused(&daemon->accounts, session->account, refusal);
 	session->refused++;
-	session->daemon->stats.refused++;
-	job->cqe.result = result;
-	job->cqe.first = 0;
-	job->cqe.count = 0;
-	job->cqe.node = HAK_NODE_ANY;
+	session->refused_bytes += refusal == HAK_REFUSAL_SESSION_BYTES;
+	session->refusal = refusal;
+	daemon->stats.refused++;
+	daemon_note_refusal(daemon, refusal, &session->peer, session->id);
+	log_limited(LOG_AT_WARNING, "lease-refused",
+		    "id=%llu pid=%d uid=%u superslabs=%u limit=%s max=%llu used=%llu%s%s%s",
+		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
+		    count, hak_refusal_name(refusal),
+		    (unsigned long long)(limit / HAK_SUPERSLAB_SIZE),
+		    (unsigned long long)(used / HAK_SUPERSLAB_SIZE), error ? " error=\"" : "",
+		    error ? error : "", error ? "\"" : "");
+	cqe->result = refusal == HAK_REFUSAL_UID_BYTES || refusal == HAK_REFUSAL_SESSION_BYTES
+			      ? -EDQUOT
+			      : -ENOMEM;
+	cqe->first = 0;
+	cqe->count = 0;
+	cqe->node = HAK_NODE_ANY;
+	if (session->version < HAK_WIRE_VERSION_REASONS)
+		return;
+	cqe->refusal = refusal;
+	cqe->limit = limit;
+	cqe->used = used;
 }
 
 static bool revoke_all(struct daemon *daemon)
@@ -79,20 +103,12 @@ static bool start_lease(struct session *session)
 		r = account_charge(&daemon->accounts, session->account, session->region.runs.taken,
 				   sqe->count);
 	if (r > 0) {
-		log_limited(LOG_AT_WARNING, "lease-refused",
-			    "id=%llu pid=%d uid=%u superslabs=%u limit=%s",
-			    (unsigned long long)session->id, (int)session->peer.pid,
-			    session->peer.uid, sqe->count, account_bytes_key(r));
-		refuse_lease(session, r == ACCOUNT_E_TOTAL ? -ENOMEM : -EDQUOT);
+		refuse_lease(session, sqe->count, (uint32_t)r, NULL);
 		return false;
 	}
 	if (!region_take(&session->region, &daemon->numa, part, sqe->count, &job->cqe.first)) {
 		account_release(&daemon->accounts, session->account, sqe->count);
-		log_limited(LOG_AT_WARNING, "lease-refused",
-			    "id=%llu pid=%d uid=%u superslabs=%u limit=address-range",
-			    (unsigned long long)session->id, (int)session->peer.pid,
-			    session->peer.uid, sqe->count);
-		refuse_lease(session, -ENOMEM);
+		refuse_lease(session, sqe->count, HAK_REFUSAL_ADDRESSES, NULL);
 		return false;
 	}
 	job->cqe.count = sqe->count;
@@ -109,10 +125,11 @@ static uint32_t lease_head(const struct job *job)
 static void undo_lease(struct session *session)
 {
 	struct job *job = &session->job;
+	uint32_t count = job->cqe.count;
 
-	region_give(&session->region, job->cqe.first, job->cqe.count);
-	account_release(&session->daemon->accounts, session->account, job->cqe.count);
-	refuse_lease(session, -ENOMEM);
+	region_give(&session->region, job->cqe.first, count);
+	account_release(&session->daemon->accounts, session->account, count);
+	refuse_lease(session, count, HAK_REFUSAL_MEMORY, os_text(job->error));
 }
 
 /* True: it can be answered. */
@@ -268,10 +285,7 @@ static void lease_task_done(struct session *session)
 	job->done += task->done;
 	if (task->result == 0)
 		return;
-	log_limited(LOG_AT_WARNING, "lease-refused",
-		    "id=%llu pid=%d uid=%u superslabs=%u limit=memory error=\"%s\"",
-		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
-		    job->cqe.count, os_text(task->result));
+	job->error = task->result;
 	submit(session, FOR_UNDO, job->cqe.first, lease_head(job));
 }
 
@@ -301,8 +315,11 @@ void job_task_done(struct session *session)
 {
 	const struct task *task = &session->task;
 
-	if (task->op == TASK_PUNCH)
+	if (task->op == TASK_PUNCH) {
 		assert_punched(task);
+		if (!task->done) /* cancelled: all is as it was */
+			return;
+	}
 	switch (session->purpose) {
 	case FOR_LEASE:
 		lease_task_done(session);

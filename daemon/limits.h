@@ -14,6 +14,10 @@
 #define LIMIT_SESSIONS      4096u /* sessions and connections together */
 #define LIMIT_UID_SESSIONS  2048u
 #define LIMIT_GREETING_MS   5000u /* from connect to HELLO, and between two queries */
+/* Requests a second. A superslab takes 100 us and more to build and a round trip 10: a process that
+ * uses what it asks for stays below a fifth of it. */
+#define LIMIT_SESSION_REQUESTS 100000u
+#define LIMIT_UID_REQUESTS     500000u
 
 /* ---- of [stock] ---- */
 
@@ -34,12 +38,18 @@
 #define LIMIT_SESSIONS_MAX    100000u
 #define LIMIT_GREETING_MIN_MS 10u
 #define LIMIT_GREETING_MAX_MS 60000u
-#define LIMIT_CONFIG_BYTES    65536u
+#define LIMIT_DESCRIPTORS_MAX 1000000u
+#define LIMIT_REQUESTS_MAX    10000000u
+#define LIMIT_CONFIG_BYTES    65536u /* of one file */
+#define LIMIT_CONFIG_FILES    256u
 /* NUMA node numbers that a request may name; the kernel's own limit is 1024. */
 #define LIMIT_NODE_NUMBERS 1024u
-/* Descriptors of one session: socket, pidfd, segment, region, presence. */
+/* Descriptors of a connection: socket and pidfd; of a session: segment, region, presence, too. */
+#define LIMIT_CONN_FDS    2u
 #define LIMIT_SESSION_FDS 5u
-/* Descriptors that sessions may not use up: listener, ring, log, reports. */
+/* Descriptors of clients that no session takes: who only asks, hakctl, still comes through. */
+#define LIMIT_ASK_FDS 8u
+/* Descriptors that clients may not use up: listener, ring, log, reports. */
 #define LIMIT_SPARE_FDS 64u
 
 /* ---- work per turn ---- */
@@ -55,6 +65,11 @@
 /* How often what no event announces is looked at: completion rings that were full, processes
  * without a socket. No timer runs while there is neither. */
 #define LIMIT_TICK_MS 250u
+/* A session over its rate is not looked at for so long, and longer if the next request is not due
+ * by then. */
+#define LIMIT_SLOW_MS 4u
+/* How often it is said of one session that it is slowed down. */
+#define LIMIT_SLOW_SAID_NS UINT64_C(60000000000)
 /* Pause after accept() ran out of descriptors. */
 #define LIMIT_ACCEPT_PAUSE_MS 100u
 /* Log lines of one event that are written within a second when others can cause them. */

@@ -251,15 +251,28 @@ int listener_open(struct listener *listener, const struct config *config, int in
 	return 0;
 }
 
-/* With the lock held nobody of ours replaces the name between the look and the removal. */
-static void remove_path(struct listener *listener)
+/* With the lock held nobody of ours replaces the name between the look and what follows it. */
+static bool is_ours(const struct listener *listener)
 {
 	struct stat st;
 
-	if (listener->owns_path && lstat(listener->path, &st) == 0 &&
-	    st.st_dev == listener->id.dev && st.st_ino == listener->id.ino)
+	return listener->owns_path && lstat(listener->path, &st) == 0 &&
+	       st.st_dev == listener->id.dev && st.st_ino == listener->id.ino;
+}
+
+static void remove_path(struct listener *listener)
+{
+	if (is_ours(listener))
 		(void)unlink(listener->path);
 	listener->owns_path = false;
+}
+
+void listener_set_mode(const struct listener *listener, unsigned mode)
+{
+	int r = is_ours(listener) ? os_result(chmod(listener->path, (mode_t)mode)) : -ENOENT;
+
+	if (r < 0)
+		log_event(LOG_AT_WARNING, "socket-mode-failed", "error=\"%s\"", os_text(r));
 }
 
 void listener_close(struct listener *listener)

@@ -48,6 +48,9 @@ int listener_open(struct listener *listener, const struct config *config, int in
 /* Allowed on LISTENER_NULL and twice; nothing may be in flight. */
 void listener_close(struct listener *listener);
 
+/* Changes the file mode of a socket that is ours. */
+void listener_set_mode(const struct listener *listener, unsigned mode);
+
 void listener_start(struct listener *listener, struct loop *loop, listener_fn *fn);
 /* Accepts no more and removes the socket's name, if it is still ours; then close when idle. */
 void listener_stop(struct listener *listener);

@@ -2,11 +2,12 @@
 /* main.c - arguments and exit codes; everything else is in libhakdaemon, which tests link. */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
+#include "daemon/config_load.h"
 #include "daemon/daemon.h"
 #include "daemon/detach.h"
 #include "daemon/log.h"
@@ -17,20 +18,24 @@
 #define EXIT_USAGE 2
 
 static const char help[] =
-	"usage: hakmemd [--foreground] [--socket PATH] [--config FILE] [--check-config]\n"
+	"usage: hakmemd [--foreground] [--socket PATH] [--config FILE]\n"
+	"       hakmemd --check-config | --print-config [--socket PATH] [--config FILE]\n"
 	"       hakmemd --version | --help\n"
 	"\n"
 	"Owns memory on behalf of the programs that connect to it.\n"
 	"\n"
 	"  --foreground    stay in the foreground, log to stderr\n"
 	"  --socket PATH   listen here (default " HAK_DEFAULT_SOCKET ")\n"
-	"  --config FILE   read FILE (default " CONFIG_DEFAULT_PATH ", if it exists)\n"
+	"  --config FILE   read FILE (default " CONFIG_DEFAULT_PATH ", if it exists),\n"
+	"                  then FILE.d/*.conf in the order of their names\n"
 	"  --check-config  read the configuration, say whether it is right, and exit\n"
+	"  --print-config  read the configuration, print what is in effect, and exit\n"
 	"  --version       print the version and exit\n"
 	"  --help          print this and exit\n"
 	"\n"
 	"Without --foreground it goes to the background as soon as it accepts connections, and\n"
 	"logs to syslog. SIGTERM and SIGINT end it; its clients keep the memory that they have.\n"
+	"SIGHUP reads the configuration anew.\n"
 	"\n"
 	"exit status: 0  ended by a signal, or (background) ready\n"
 	"             1  could not start, or failed; the reason is on stderr\n"
@@ -39,8 +44,8 @@ static const char help[] =
 struct arguments {
 	bool foreground;
 	bool check_config;
-	const char *socket;
-	const char *config;
+	bool print_config;
+	struct config_source source;
 };
 
 /* -1: go on; else the exit status. */
@@ -51,6 +56,7 @@ static int parse_arguments(struct arguments *args, int argc, char **argv)
 		{ "socket", required_argument, NULL, 's' },
 		{ "config", required_argument, NULL, 'c' },
 		{ "check-config", no_argument, NULL, 'k' },
+		{ "print-config", no_argument, NULL, 'p' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -63,13 +69,16 @@ static int parse_arguments(struct arguments *args, int argc, char **argv)
 			args->foreground = true;
 			break;
 		case 's':
-			args->socket = optarg;
+			args->source.socket = optarg;
 			break;
 		case 'c':
-			args->config = optarg;
+			args->source.path = optarg;
 			break;
 		case 'k':
 			args->check_config = true;
+			break;
+		case 'p':
+			args->print_config = true;
 			break;
 		case 'v':
 			printf("hakmemd %s\n", HAKMEMD_VERSION);
@@ -88,25 +97,22 @@ static int parse_arguments(struct arguments *args, int argc, char **argv)
 	return EXIT_USAGE;
 }
 
-static int load(struct config *config, const struct arguments *args)
+/* In the background the working directory is another one, and SIGHUP comes then. */
+static int make_absolute(struct config_source *source)
 {
-	int r = 0;
+	static char path[2 * PATH_MAX];
+	char dir[PATH_MAX];
 
-	config_init(config, os_memory_bytes());
-	if (args->config)
-		r = config_load(config, args->config);
-	else if (access(CONFIG_DEFAULT_PATH, F_OK) == 0)
-		r = config_load(config, CONFIG_DEFAULT_PATH);
-	if (r == 0 && args->socket) {
-		r = config_set_socket(config, args->socket);
-		if (r < 0)
-			log_plain("--socket %s: not an absolute path of at most %u characters",
-				  args->socket, CONFIG_SOCKET_BYTES - 1);
-	}
-	return r;
+	if (!source->path || source->path[0] == '/')
+		return 0;
+	if (!getcwd(dir, sizeof(dir)) ||
+	    snprintf(path, sizeof(path), "%s/%s", dir, source->path) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	source->path = path;
+	return 0;
 }
 
-static int serve(const struct config *config, bool foreground)
+static int serve(const struct config *config, const struct config_source *source, bool foreground)
 {
 	struct daemon *daemon;
 	int inherited = -1, pipe = -1, r;
@@ -123,7 +129,7 @@ static int serve(const struct config *config, bool foreground)
 			return r;
 		}
 	}
-	r = daemon_new(&daemon, config, inherited);
+	r = daemon_new(&daemon, config, source, inherited);
 	if (r < 0)
 		return r;
 	log_plain("ready on %s", daemon->listener.path);
@@ -138,17 +144,26 @@ static int serve(const struct config *config, bool foreground)
 int main(int argc, char **argv)
 {
 	struct arguments args = { 0 };
+	char reason[CONFIG_REASON_BYTES] = "--config: the path is too long";
 	struct config config;
-	int status = parse_arguments(&args, argc, argv);
+	int status = parse_arguments(&args, argc, argv), r;
 
 	if (status >= 0)
 		return status;
-	if (load(&config, &args) < 0)
+	r = make_absolute(&args.source);
+	if (r == 0)
+		r = args.print_config ? config_print(&args.source, reason)
+				      : config_load(&config, &args.source, NULL, NULL, reason);
+	if (r < 0) {
+		log_plain("%s", reason);
 		return EXIT_USAGE;
+	}
+	if (args.print_config)
+		return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (args.check_config) {
 		puts("configuration is right");
 		return EXIT_SUCCESS;
 	}
 	log_set_level(config.log_level);
-	return serve(&config, args.foreground) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return serve(&config, &args.source, args.foreground) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

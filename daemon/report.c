@@ -11,12 +11,13 @@
 #include "daemon/bell.h"
 #include "daemon/daemon.h"
 #include "daemon/os.h"
+#include "daemon/report_limits.h"
 #include "daemon/session.h"
 #include "daemon/version.h"
 #include "shared/report.h"
 #include "shared/sys.h"
 
-static void fill_status(struct hak_report_status *ret, const struct daemon *daemon)
+static uint64_t fill_status(void *records, const struct daemon *daemon)
 {
 	const struct stats *stats = &daemon->stats;
 	struct hak_report_status status = {
@@ -39,6 +40,13 @@ static void fill_status(struct hak_report_status *ret, const struct daemon *daem
 		.open_fds = os_count_fds(),
 		.stock_bytes = stock_superslabs(&daemon->stock) * HAK_SUPERSLAB_SIZE,
 		.stock_regions = stock_regions(&daemon->stock),
+		.turned_away_total = stats->turned_away,
+		.slowed_total = stats->slowed,
+		.refusal_ns = daemon->last_refused.at_ns,
+		.refusal_session = daemon->last_refused.session,
+		.refusal_pid = (uint32_t)daemon->last_refused.pid,
+		.refusal_uid = daemon->last_refused.uid,
+		.refusal = daemon->last_refused.reason,
 	};
 	struct list *at, *tmp;
 
@@ -51,7 +59,14 @@ static void fill_status(struct hak_report_status *ret, const struct daemon *daem
 		status.huge_bytes += session->region.huge_count * HAK_SUPERSLAB_SIZE;
 		status.stock_bytes += session->region.warm * HAK_SUPERSLAB_SIZE;
 	}
-	*ret = status;
+	memcpy(records, &status, sizeof(status));
+	return 1;
+}
+
+static uint64_t one(const struct daemon *daemon)
+{
+	(void)daemon;
+	return 1;
 }
 
 static void fill_session(struct hak_report_session *ret, const struct session *session)
@@ -73,6 +88,8 @@ static void fill_session(struct hak_report_session *ret, const struct session *s
 		.refused = session->refused,
 		.last_request_ns = session->last_request_ns,
 		.reserve = session->reserve.ready,
+		.slowed = session->slowed,
+		.refusal = session->refusal,
 	};
 
 	memcpy(record.comm, session->comm, sizeof(record.comm));
@@ -80,8 +97,9 @@ static void fill_session(struct hak_report_session *ret, const struct session *s
 }
 
 /* A process that is gone is not reported, although giving back its memory may take some turns. */
-static uint64_t fill_sessions(struct hak_report_session *records, const struct daemon *daemon)
+static uint64_t fill_sessions(void *ret, const struct daemon *daemon)
 {
+	struct hak_report_session *records = ret;
 	struct list *at, *tmp;
 	uint64_t n = 0;
 
@@ -93,6 +111,11 @@ static uint64_t fill_sessions(struct hak_report_session *records, const struct d
 			fill_session(&records[n++], session);
 	}
 	return n;
+}
+
+static uint64_t max_sessions(const struct daemon *daemon)
+{
+	return daemon->session_count;
 }
 
 /* Written before it is sealed; never mapped, so that the seal against writing holds at once. */
@@ -114,31 +137,41 @@ static int sealed_file(int *ret_fd, const void *bytes, size_t size)
 	return 0;
 }
 
+/* What is asked for, how large a record is, how many there are at the most, and who writes them. */
+static const struct answer {
+	uint32_t what;
+	uint32_t record_size;
+	uint64_t (*max)(const struct daemon *daemon);
+	uint64_t (*fill)(void *records, const struct daemon *daemon);
+} answers[] = {
+	{ HAK_QUERY_STATUS, sizeof(struct hak_report_status), one, fill_status },
+	{ HAK_QUERY_SESSIONS, sizeof(struct hak_report_session), max_sessions, fill_sessions },
+	{ HAK_QUERY_LIMITS, sizeof(struct hak_report_limit), report_limits_max,
+	  report_limits_fill },
+};
+
 int report_build(int *ret_fd, struct hak_wire_report *ret_body, const struct daemon *daemon,
 		 uint32_t what)
 {
 	struct hak_wire_report body = { .what = what };
+	const struct answer *answer = NULL;
 	void *records;
 	size_t size;
 	int r;
 
-	if (what == HAK_QUERY_STATUS)
-		body.record_size = sizeof(struct hak_report_status);
-	else if (what == HAK_QUERY_SESSIONS)
-		body.record_size = sizeof(struct hak_report_session);
-	else
+	for (size_t i = 0; i < hak_array_size(answers); i++) {
+		if (answers[i].what == what)
+			answer = &answers[i];
+	}
+	if (!answer)
 		return -EINVAL;
 	/* One record at least: an empty file can't be mapped. */
-	size = body.record_size * (what == HAK_QUERY_STATUS ? 1 : daemon->session_count + 1u);
+	size = (answer->max(daemon) + 1) * answer->record_size;
 	records = calloc(1, size);
 	if (!records)
 		return -ENOMEM;
-	if (what == HAK_QUERY_STATUS) {
-		fill_status(records, daemon);
-		body.count = 1;
-	} else {
-		body.count = fill_sessions(records, daemon);
-	}
+	body.record_size = answer->record_size;
+	body.count = answer->fill(records, daemon);
 	r = sealed_file(ret_fd, records, size);
 	free(records);
 	if (r == 0)

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "daemon/account.h"
 #include "daemon/daemon.h"
 #include "daemon/job.h"
 #include "daemon/limits.h"
@@ -81,6 +82,21 @@ static void answer(struct session *session)
 	session->job.op = 0;
 }
 
+/* False: there is a request, and it has to wait. */
+static bool may_ask(struct session *session)
+{
+	struct daemon *daemon = session->daemon;
+	uint64_t wait;
+
+	if (!hak_ring_ready(&session->sq))
+		return true;
+	wait = account_ask(&daemon->accounts, session->account, &session->requests_left,
+			   daemon->now_ns);
+	if (wait)
+		session_slow(session, wait);
+	return !wait;
+}
+
 /* Takes the next entry. SERVE_WORKED: there is a job now. */
 static enum serve take(struct session *session)
 {
@@ -90,6 +106,8 @@ static enum serve take(struct session *session)
 
 	if (!hak_ring_room(&session->cq))
 		return SERVE_FULL;
+	if (!may_ask(session))
+		return SERVE_SLOW;
 	r = hak_ring_pop(&session->sq, &sqe);
 	if (r == HAK_RING_E_EMPTY)
 		return SERVE_IDLE;

@@ -17,6 +17,7 @@ enum serve {
 	SERVE_WORKED, /* look again */
 	SERVE_FULL,   /* no room for answers: nothing was taken */
 	SERVE_TASK,   /* the job waits for the session's task */
+	SERVE_SLOW,   /* over its rate: session_slow() was called */
 	SERVE_OVER,   /* the session was evicted */
 };
 

@@ -159,8 +159,14 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 		.region = REGION_NULL,
 		.since_ns = hak_sys_boottime_ns(),
 	};
+	r = account_open_session(&daemon->accounts, conn->account);
+	if (r) {
+		free(session);
+		return r;
+	}
 	r = make_memory(session);
 	if (r < 0) {
+		account_close_session(&daemon->accounts, conn->account);
 		drop_memory(session);
 		free(session);
 		return r;
@@ -196,6 +202,7 @@ static void session_free(struct session *session)
 	struct daemon *daemon = session->daemon;
 
 	account_release(&daemon->accounts, session->account, session->region.runs.taken);
+	account_close_session(&daemon->accounts, session->account);
 	session->account = account_close(&daemon->accounts, session->account);
 	bell_deinit(&session->bell);
 	loop_op_deinit(&session->death);
@@ -360,6 +367,28 @@ void session_sleep(struct session *session)
 void session_wait_task(struct session *session)
 {
 	list_del(&session->active);
+}
+
+void session_slow(struct session *session, uint64_t wait_ns)
+{
+	struct daemon *daemon = session->daemon;
+	uint64_t now = hak_sys_boottime_ns();
+
+	if (wait_ns < LIMIT_SLOW_MS * UINT64_C(1000000))
+		wait_ns = LIMIT_SLOW_MS * UINT64_C(1000000);
+	session->due_ns = daemon->now_ns + wait_ns;
+	session->slowed++;
+	daemon->stats.slowed++;
+	list_add(&daemon->slowed, &session->active);
+	daemon_want_thaw(daemon, session->due_ns);
+	if (session->said_ns && now - session->said_ns < LIMIT_SLOW_SAID_NS)
+		return;
+	session->said_ns = now;
+	log_limited(LOG_AT_WARNING, "slowed",
+		    "id=%llu pid=%d uid=%u comm=\"%s\" session-requests=%u uid-requests=%u",
+		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
+		    session->comm, daemon->accounts.max_session_requests,
+		    daemon->accounts.max_uid_requests);
 }
 
 void session_park(struct session *session)

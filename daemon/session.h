@@ -19,11 +19,13 @@
  *
  * A session is in daemon.active when its ring is to be looked at, else its bell waits for the
  * client, or its task has to come back first, or it is parked: its completion ring is full, and
- * only the tick looks whether that has changed.
+ * only the tick looks whether that has changed; or it is in daemon.slowed: it asked more often than
+ * the limits allow, and a timer puts it back when the next request is due.
  */
 #pragma once
 
 #include "daemon/bell.h"
+#include "daemon/bucket.h"
 #include "daemon/conn.h"
 #include "daemon/list.h"
 #include "daemon/loop.h"
@@ -50,6 +52,7 @@ struct job {
 	uint32_t op; /* 0: none */
 	bool started;
 	uint32_t done; /* superslabs */
+	int error;     /* of a lease that is undone: why */
 	struct hak_sqe sqe;
 	struct hak_cqe cqe;
 };
@@ -68,7 +71,7 @@ struct session {
 	uint64_t magic;
 	struct daemon *daemon;
 	struct list link;   /* daemon.sessions */
-	struct list active; /* daemon.active */
+	struct list active; /* daemon.active, or daemon.slowed */
 	enum session_state state;
 
 	uint64_t id;
@@ -98,15 +101,23 @@ struct session {
 	uint64_t last_work_ns; /* CLOCK_MONOTONIC */
 	bool parked;
 
+	struct bucket requests_left;
+	uint64_t due_ns;  /* CLOCK_MONOTONIC; in daemon.slowed: when it is looked at again */
+	uint64_t slowed;  /* times */
+	uint64_t said_ns; /* CLOCK_BOOTTIME; when the log was told of it */
+
 	uint64_t since_ns; /* CLOCK_BOOTTIME */
 	uint64_t last_request_ns;
 	uint64_t requests;
 	uint64_t granted;
 	uint64_t returned;
 	uint64_t refused;
+	uint64_t refused_bytes; /* of these, by session-bytes */
+	uint32_t refusal;       /* the last reason: enum hak_refusal */
 };
 
-/* Takes the connection's pidfd and place in the account, and attaches it. */
+/* Takes the connection's pidfd and place in the account, and attaches it. 0, a negative errno, or
+ * an enum hak_refusal: its descriptors pass a limit. */
 int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
 		uint16_t version);
 
@@ -128,6 +139,8 @@ void sessions_judge_pid(struct daemon *daemon, pid_t pid);
 /* Puts the session among the active ones, or waits for its client. */
 void session_wake(struct session *session);
 void session_sleep(struct session *session);
+/* It is over its rate: nothing of it is looked at for so long. */
+void session_slow(struct session *session, uint64_t wait_ns);
 /* Its completion ring is full. */
 void session_park(struct session *session);
 /* Its job goes on when its task is back. */

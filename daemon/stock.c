@@ -45,7 +45,8 @@ static void on_built(struct task *task)
 {
 	struct stocked *stocked = hak_container_of(task, struct stocked, task);
 	struct stock *stock = stocked->stock;
-	struct stock_shelf *shelf = &stock->shelf[stocked->part];
+	uint32_t part = stocked->part;
+	struct stock_shelf *shelf = &stock->shelf[part];
 
 	for (uint32_t i = 0; i < task->done; i++)
 		region_set_built(&stocked->region, task->first + i, task->huge >> i & 1);
@@ -54,13 +55,14 @@ static void on_built(struct task *task)
 		log_limited(LOG_AT_WARNING, "stock-stopped", "error=\"%s\"", os_text(task->result));
 		shelf->target = 0; /* until somebody comes again */
 	}
-	if (stock->stopping || !shelf->target) {
+	/* Not wanted any more, or not like this. */
+	if (stock->stopping || shelf->n_ready >= shelf->target || task_cancelled(task)) {
 		stocked_free(stocked);
-		return;
+	} else {
+		list_add(&shelf->ready, &stocked->link);
+		shelf->n_ready++;
 	}
-	list_add(&shelf->ready, &stocked->link);
-	shelf->n_ready++;
-	fill(stock, stocked->part);
+	fill(stock, part);
 }
 
 /* One more; a negative errno: there is no memory or no descriptor for it. */
@@ -126,16 +128,38 @@ static void shrink(struct stock_shelf *shelf, uint32_t n)
 	}
 }
 
+static void drop(struct stock_shelf *shelf)
+{
+	struct list *at, *tmp;
+
+	shrink(shelf, 0);
+	list_for_each(at, tmp, &shelf->making)
+		task_cancel(&hak_container_of(at, struct stocked, link)->task);
+}
+
 void stock_drop(struct stock *stock)
 {
 	for (uint32_t p = 0; p < HAK_PARTS_MAX; p++) {
-		struct stock_shelf *shelf = &stock->shelf[p];
-		struct list *at, *tmp;
+		stock->shelf[p].target = 0;
+		drop(&stock->shelf[p]);
+	}
+}
 
-		shelf->target = 0;
-		shrink(shelf, 0);
-		list_for_each(at, tmp, &shelf->making)
-			task_cancel(&hak_container_of(at, struct stocked, link)->task);
+void stock_configure(struct stock *stock, bool anew)
+{
+	uint32_t max = shelf_max(stock);
+
+	for (uint32_t p = 0; p < stock->daemon->numa.parts; p++) {
+		struct stock_shelf *shelf = &stock->shelf[p];
+
+		if (shelf->target > max)
+			shelf->target = max;
+		else if (!shelf->target && max)
+			shelf->target = 1;
+		if (anew)
+			drop(shelf);
+		shrink(shelf, shelf->target);
+		fill(stock, p);
 	}
 }
 

@@ -44,6 +44,9 @@ void stock_start(struct stock *stock);
 void stock_stop(struct stock *stock);
 bool stock_in_flight(const struct stock *stock);
 
+/* The configuration has changed; `anew`: also in what is ready, which is made again. */
+void stock_configure(struct stock *stock, bool anew);
+
 /* A region for a process, ready near the CPU it last ran on, or a new one. */
 int stock_take(struct stock *stock, pid_t pid, struct region *ret_region);
 

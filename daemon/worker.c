@@ -31,6 +31,7 @@ struct worker {
 
 struct workers {
 	const struct numa *numa;
+	_Atomic bool huge;
 	pthread_mutex_t lock;
 	bool stop;
 	struct list done; /* tasks whose function is to be called */
@@ -57,8 +58,12 @@ static void step(struct worker *worker, struct task *task)
 		task->result = r;
 		return;
 	}
-	if (!(task->skip & bit))
+	if (!(task->skip & bit)) {
+		/* Relaxed: a flag that publishes nothing else. */
+		worker->factory.huge =
+			atomic_load_explicit(&worker->workers->huge, memory_order_relaxed);
 		r = factory_build(&worker->factory, task->fd, index, &huge);
+	}
 	if (r == 0)
 		task->done++;
 	if (huge)
@@ -68,8 +73,7 @@ static void step(struct worker *worker, struct task *task)
 
 static bool is_through(const struct task *task)
 {
-	return task->result || task->done == task->count ||
-	       atomic_load_explicit(&task->cancelled, memory_order_relaxed);
+	return task->result || task->done == task->count || task_cancelled(task);
 }
 
 /* Under the lock. */
@@ -155,6 +159,7 @@ int workers_new(struct workers **ret_workers, struct loop *loop, const struct nu
 	if (!workers)
 		return -ENOMEM;
 	workers->numa = numa;
+	workers_set_huge(workers, huge);
 	workers->count = numa->parts;
 	(void)pthread_mutex_init(&workers->lock, NULL);
 	list_init(&workers->done);
@@ -220,6 +225,11 @@ bool workers_in_flight(const struct workers *workers)
 	return workers->op.in_flight;
 }
 
+void workers_set_huge(struct workers *workers, bool huge)
+{
+	atomic_store_explicit(&workers->huge, huge, memory_order_relaxed);
+}
+
 void task_init(struct task *task, task_fn *fn)
 {
 	*task = (struct task){ .fn = fn };
@@ -248,4 +258,9 @@ void workers_submit(struct workers *workers, uint32_t part, struct task *task, b
 void task_cancel(struct task *task)
 {
 	atomic_store_explicit(&task->cancelled, true, memory_order_relaxed);
+}
+
+bool task_cancelled(const struct task *task)
+{
+	return atomic_load_explicit(&task->cancelled, memory_order_relaxed);
 }

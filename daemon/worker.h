@@ -57,9 +57,13 @@ struct workers *workers_free(struct workers *workers);
 /* No task may be in flight: takes their own operation out of the loop. May be called again. */
 void workers_stop(struct workers *workers);
 bool workers_in_flight(const struct workers *workers);
+/* Whether superslabs are tried as 2 MiB pages, from the next one on. */
+void workers_set_huge(struct workers *workers, bool huge);
 
 void task_init(struct task *task, task_fn *fn);
 /* The other fields are set by the owner. `part`: whose worker; `urgent`: somebody waits. */
 void workers_submit(struct workers *workers, uint32_t part, struct task *task, bool urgent);
 /* Nothing if it is not in flight. */
 void task_cancel(struct task *task);
+/* True from then until it is submitted again. */
+bool task_cancelled(const struct task *task);

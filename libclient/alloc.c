@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libclient/checked.h"
 #include "libclient/client.h"
 #include "libclient/heap.h"
 #include "libclient/inline.h"
@@ -14,8 +15,10 @@
 #include "shared/check.h"
 #include "tiny/central.h"
 #include "tiny/depot.h"
+#include "tiny/mixed.h"
 #include "tiny/thread.h"
 
+/* True on the direct path. */
 static inline bool ready(void)
 {
 	uint32_t state = atomic_load_explicit(&hak_client.state, memory_order_acquire);
@@ -62,20 +65,24 @@ static void *block_alloc(uint32_t class)
 		reclaim();
 		p = hak_thread_alloc(class);
 	}
+	if (HAK_UNLIKELY(__atomic_load_n(&hak_heap.depots_full, __ATOMIC_RELAXED))) {
+		__atomic_store_n(&hak_heap.depots_full, false, __ATOMIC_RELAXED);
+		hak_depot_trim();
+	}
 	return p ? p : no_memory();
 }
 
 static HAK_COLD void *alloc_slow(size_t size)
 {
 	if (HAK_UNLIKELY(!ready()))
-		return hak_next_malloc(size);
+		return hak_tiny.checked ? hak_checked_malloc(size) : hak_next_malloc(size);
 	return block_alloc(hak_class_of(size ? size : 1));
 }
 
 /* Sizes beyond the inline path have magazines, too: they pay for finding their class. */
 void *hak_alloc_cold(size_t size)
 {
-	if (HAK_LIKELY(size - 1 < HAK_CLASS_MAX_SIZE)) {
+	if (HAK_LIKELY(size - HAK_TINY_MAX - 1 < HAK_CLASS_MAX_SIZE - HAK_TINY_MAX)) {
 		hak_bin_ref bin = hak_bin_of_byte((uint8_t)(2 * hak_class_of(size)));
 		void **top = hak_bin_top(bin);
 
@@ -110,47 +117,90 @@ static inline bool in_superslab(const void *p)
 	return hak_heap_has(&hak_heap, p);
 }
 
+/* True if the allocator below may have given it out: one that does not ask us for all it hands to
+ * the program (a sanitizer's) may do so before our own first block. */
+static HAK_COLD bool is_foreign(const void *p)
+{
+	(void)ready();
+	return hak_next_may_own(p);
+}
+
+/* The page map knows nothing of mixed slabs. */
+static uint32_t class_of(const void *p)
+{
+	uint32_t class = hak_page_class(p);
+
+	return class || !in_superslab(p) || !hak_mixed_has(p) ? class : hak_mixed_class(p);
+}
+
+static HAK_COLD void free_no_span(void *p)
+{
+	if (!hak_mixed_has(p))
+		no_span(p, "free");
+	hak_thread_free(hak_mixed_class(p), p);
+}
+
+static inline void free_in_superslab(void *p)
+{
+	struct hak_slab *slab = hak_slab_of(p);
+
+	if (HAK_LIKELY(__atomic_load_n(&slab->kind, __ATOMIC_RELAXED) == HAK_SLAB_SPAN &&
+		       hak_slab_start(slab) == p))
+		hak_spans_free(slab);
+	else
+		free_no_span(p);
+}
+
 void hak_free_cold(void *p)
 {
 	uint32_t class = hak_page_class(p);
 
 	if (class)
 		hak_thread_free(class, p);
+	else if (HAK_UNLIKELY(hak_tiny.checked))
+		hak_checked_free(p);
 	else if (!p)
 		return;
 	else if (in_superslab(p))
-		hak_spans_free(span_at(p, "free"));
-	else if (hak_next_may_own(p))
+		free_in_superslab(p);
+	else if (is_foreign(p))
 		hak_next_free(p);
 	else
 		hak_die("free of %p, which is no block of this allocator", p);
 }
 
+void hak_free_sized_cold(void *p, size_t size)
+{
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		hak_checked_free_sized(p, size);
+	else
+		hak_free_cold(p);
+}
+
 size_t hak_usable(const void *p)
 {
-	uint32_t class = hak_page_class(p);
+	uint32_t class = class_of(p);
 
 	if (class)
 		return hak_class[class].size;
 	if (!p)
 		return 0;
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		return hak_checked_usable(p);
 	if (in_superslab(p))
 		return span_at(p, "malloc_usable_size")->n_slabs << HAK_SLAB_SHIFT;
-	if (hak_next_may_own(p))
+	if (is_foreign(p))
 		return hak_next_usable_size((void *)(uintptr_t)p);
 	hak_die("malloc_usable_size of %p, which is no block of this allocator", p);
 }
 
-void *hak_zeroed_slow(size_t n, size_t size)
+static HAK_COLD void *zeroed_cold(size_t bytes)
 {
 	bool zeroed = false;
-	size_t bytes;
 	void *p;
 
-	if (__builtin_mul_overflow(n, size, &bytes))
-		return no_memory();
 	if (!ready())
-		return hak_next_calloc(n, size);
+		return hak_tiny.checked ? hak_checked_zeroed(bytes) : hak_next_calloc(bytes, 1);
 	if (bytes > HAK_CLASS_MAX_SIZE)
 		p = span_alloc(bytes, 1, &zeroed);
 	else
@@ -160,12 +210,37 @@ void *hak_zeroed_slow(size_t n, size_t size)
 	return p;
 }
 
+/* Tries the magazine first, as the inline path does for what is short. */
+void *hak_zeroed_long(size_t less_one)
+{
+	hak_bin_ref bin;
+	void **top;
+
+	if (HAK_UNLIKELY(less_one >= HAK_TINY_MAX))
+		return zeroed_cold(less_one + 1);
+	bin = hak_bin_of_sixteens((less_one >> 4) + 1);
+	top = hak_bin_top(bin);
+	if (HAK_UNLIKELY(!((uintptr_t)top & (HAK_MAGAZINE_ALIGN - 1))))
+		return zeroed_cold(less_one + 1);
+	hak_bin_popped(bin);
+	return memset(top[-1], 0, less_one + 1);
+}
+
+void *hak_zeroed_slow(size_t n, size_t size)
+{
+	size_t bytes;
+
+	return __builtin_mul_overflow(n, size, &bytes) ? no_memory() : zeroed_cold(bytes);
+}
+
 void *hak_aligned(size_t align, size_t size)
 {
 	uint32_t class;
+	void *p;
 
 	if (!ready())
-		return hak_next_memalign(align, size);
+		return hak_tiny.checked ? hak_checked_aligned(align, size)
+					: hak_next_memalign(align, size);
 	if (align <= 16)
 		return hak_tiny_alloc(size);
 	if (size > HAK_CLASS_MAX_SIZE || align > HAK_CLASS_MAX_SIZE)
@@ -175,14 +250,24 @@ void *hak_aligned(size_t align, size_t size)
 	class = hak_class_of(size > align ? size : align);
 	while (hak_class[class].size % align)
 		class ++;
-	return block_alloc(class);
+	p = block_alloc(class);
+	if (HAK_LIKELY(!((uintptr_t)p & (align - 1))))
+		return p;
+	/* It lies in a mixed slab, and others may behind it. */
+	hak_central_put(class, &p, 1);
+	p = hak_central_take_aligned(class);
+	return p ? p : no_memory();
 }
 
-/* Bytes to allocate for a block that had to move: room to grow again without moving. */
 static void *move(void *p, size_t old, size_t size)
 {
-	void *q = hak_tiny_alloc(size);
+	void *q = NULL;
 
+	/* One that grows will grow on. */
+	if (HAK_UNLIKELY(size > old && size >= HAK_SUPERSLAB_SIZE))
+		q = hak_heap_alloc_roomy(size);
+	if (!q)
+		q = hak_tiny_alloc(size);
 	if (q) {
 		memcpy(q, p, old < size ? old : size);
 		hak_tiny_free(p);
@@ -194,6 +279,7 @@ static void *resize_span(void *p, size_t size)
 {
 	struct hak_slab *span = span_at(p, "realloc");
 	size_t old = span->n_slabs << HAK_SLAB_SHIFT;
+	void *q;
 
 	if (size > PTRDIFF_MAX)
 		return no_memory();
@@ -207,13 +293,17 @@ static void *resize_span(void *p, size_t size)
 			if (hak_heap_resize(span, size))
 				return p;
 		}
+		q = hak_heap_move(span, size);
+		if (q)
+			return q;
 	}
 	return move(p, old, size);
 }
 
 void *hak_resize_slow(void *p, size_t size)
 {
-	uint32_t class = hak_page_class(p);
+	uint32_t class = class_of(p);
+	bool up;
 
 	if (class && size) {
 		size_t old = hak_class[class].size;
@@ -222,7 +312,10 @@ void *hak_resize_slow(void *p, size_t size)
 	}
 	if (!p)
 		return hak_tiny_alloc(size);
-	if (!ready() || (!class && !in_superslab(p) && hak_next_may_own(p)))
+	up = ready(); /* first of all: it may be what finds that blocks are checked */
+	if (HAK_UNLIKELY(hak_tiny.checked))
+		return hak_checked_realloc(p, size);
+	if (!up || (!class && !in_superslab(p) && hak_next_may_own(p)))
 		return hak_next_realloc(p, size);
 	if (!size) { /* as glibc: freed */
 		hak_tiny_free(p);
@@ -236,12 +329,12 @@ void *hak_resize_slow(void *p, size_t size)
 size_t hak_give_back(void)
 {
 	if (!ready())
-		return 0;
+		return hak_tiny.checked ? hak_checked_give_back() : 0;
 	reclaim();
 	return hak_heap_trim();
 }
 
 bool hak_is_ours(const void *p)
 {
-	return ready() && in_superslab(p);
+	return (ready() || hak_tiny.checked) && in_superslab(p);
 }

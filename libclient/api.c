@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "libclient/client.h"
+#include "libclient/detail.h"
 #include "libclient/heap.h"
 #include "libclient/inline.h"
 #include "libclient/spans.h"
+#include "libclient/stats.h"
+#include "tiny/central.h"
 #include "tiny/tiny.h"
 
 HAK_EXPORT void *hak_malloc(size_t size)
@@ -33,6 +36,7 @@ HAK_EXPORT void *hak_realloc(void *p, size_t size)
 HAK_EXPORT void *hak_aligned_alloc(size_t align, size_t size)
 {
 	if (!hak_is_pow2(align)) {
+		hak_detail_say("the alignment is not a power of two");
 		errno = EINVAL;
 		return NULL;
 	}
@@ -77,12 +81,20 @@ HAK_EXPORT const char *hak_version(void)
 	return HAKMEM_VERSION;
 }
 
+static_assert((int)HAK_REFUSED_TOTAL_BYTES == (int)HAK_REFUSAL_TOTAL_BYTES &&
+		      (int)HAK_REFUSED_UID_BYTES == (int)HAK_REFUSAL_UID_BYTES &&
+		      (int)HAK_REFUSED_SESSION_BYTES == (int)HAK_REFUSAL_SESSION_BYTES &&
+		      (int)HAK_REFUSED_ADDRESSES == (int)HAK_REFUSAL_ADDRESSES &&
+		      (int)HAK_REFUSED_MEMORY == (int)HAK_REFUSAL_MEMORY,
+	      "the public names are those of the protocol");
+
 static int apply(const struct hak_options *o)
 {
 	struct hak_heap *heap = &hak_heap;
 
 	if (o->mode == HAK_INFO_LIBC) {
 		hak_client.state = HAK_CLIENT_LIBC;
+		hak_tiny.checked = false;
 		return 0;
 	}
 	if (o->socket)
@@ -100,13 +112,19 @@ HAK_EXPORT int hak_init(const struct hak_options *options)
 
 	if (options && (options->size != sizeof(*options) || options->mode > HAK_INFO_DAEMON ||
 			options->node < 0 || options->node > 1024 ||
-			(options->socket && strlen(options->socket) >= HAK_SOCKET_PATH_MAX)))
+			(options->socket && strlen(options->socket) >= HAK_SOCKET_PATH_MAX))) {
+		hak_detail_say("hak_init: size, mode, node or socket is out of range");
 		return -EINVAL;
-	if (hak_client_start() == HAK_CLIENT_LIBC)
-		return options && options->mode > HAK_INFO_LIBC ? -EBUSY : 0;
-	pthread_mutex_lock(&hak_heap.lock);
-	r = hak_heap.carve.n_added ? -EBUSY : options ? apply(options) : 0;
-	pthread_mutex_unlock(&hak_heap.lock);
+	}
+	if (hak_client_start() == HAK_CLIENT_LIBC) {
+		r = options && options->mode > HAK_INFO_LIBC ? -EBUSY : 0;
+	} else {
+		pthread_mutex_lock(&hak_heap.lock);
+		r = hak_heap.carve.n_added ? -EBUSY : options ? apply(options) : 0;
+		pthread_mutex_unlock(&hak_heap.lock);
+	}
+	if (r < 0)
+		hak_detail_say("hak_init: there were allocations already, or libc's malloc serves");
 	return r;
 }
 
@@ -132,6 +150,20 @@ static void fill(struct hak_info *info)
 	info->returns = heap->stats.returns;
 	info->waits = heap->stats.waits;
 	info->refusals = heap->stats.refusals;
+	info->limited = heap->stats.limited;
+	info->refused = heap->refused.refusal;
+	info->refused_limit = heap->refused.limit;
+	info->refused_used = heap->refused.used;
+}
+
+static void fill_blocks(struct hak_info *info)
+{
+	struct hak_stats stats;
+
+	hak_stats_read(&stats);
+	info->slab_bytes = stats.slab_bytes;
+	info->block_bytes = stats.block_bytes;
+	info->mixed_bytes = stats.mixed_bytes;
 }
 
 HAK_EXPORT int hak_info_get(struct hak_info *ret_info)
@@ -139,14 +171,17 @@ HAK_EXPORT int hak_info_get(struct hak_info *ret_info)
 	struct hak_info info = { .size = sizeof(info) };
 	size_t size = ret_info->size;
 
-	if (size < offsetof(struct hak_info, session) || size > 4096)
+	if (size < offsetof(struct hak_info, session) || size > 4096) {
+		hak_detail_say("hak_info.size is not the size of a struct hak_info");
 		return -EINVAL;
+	}
 	if (hak_client_start() == HAK_CLIENT_LIBC) {
 		info.mode = HAK_INFO_LIBC;
 	} else {
 		pthread_mutex_lock(&hak_heap.lock);
 		fill(&info);
 		pthread_mutex_unlock(&hak_heap.lock);
+		fill_blocks(&info);
 	}
 	info.size = size;
 	memcpy(ret_info, &info, size < sizeof(info) ? size : sizeof(info));

@@ -2,8 +2,8 @@
 /*
  * client.h - what the process decided at start, and the malloc semantics that both libraries share.
  *
- * State moves once: NOT_YET -> READY or LIBC. The first cold allocation, or the constructor,
- * makes the move; the hot path never looks.
+ * State moves once: NOT_YET -> READY, LIBC or CHECKED. The first cold allocation, or the
+ * constructor, makes the move; the hot path never looks.
  */
 #pragma once
 
@@ -12,8 +12,9 @@
 enum hak_client_state {
 	HAK_CLIENT_NOT_YET = 0,
 	HAK_CLIENT_STARTING,
-	HAK_CLIENT_READY, /* blocks come from superslabs */
-	HAK_CLIENT_LIBC,  /* every call goes to the allocator below us */
+	HAK_CLIENT_READY,   /* blocks come from superslabs */
+	HAK_CLIENT_LIBC,    /* every call goes to the allocator below us */
+	HAK_CLIENT_CHECKED, /* every call is cold and goes to checked.c */
 };
 
 struct hak_client {
@@ -39,6 +40,7 @@ void hak_stats_report(void);
 void *hak_aligned(size_t align, size_t size); /* any power of two */
 void *hak_resize_slow(void *p, size_t size);  /* realloc */
 void *hak_zeroed_slow(size_t n, size_t size); /* calloc; both inline in inline.h */
+void *hak_zeroed_long(size_t less_one);       /* of one byte more than that, or of 0 (SIZE_MAX) */
 size_t hak_usable(const void *p);
 size_t hak_give_back(void); /* trim: bytes */
 bool hak_is_ours(const void *p);

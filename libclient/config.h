@@ -20,7 +20,7 @@ enum hak_mode {
 struct hak_config {
 	enum hak_mode mode;
 	bool stats;    /* HAKMEM_STATS=1: a report at exit */
-	bool checked;  /* HAKMEM_FASTLANE_DIRECT=0: no magazines, every block checked */
+	bool checked;  /* HAKMEM_FASTLANE_DIRECT=0: checked.h */
 	uint32_t node; /* HAKMEM_NODE, or HAK_NODE_ANY */
 	/* A copy: programs that set their title overwrite the environment's strings. */
 	char socket[HAK_SOCKET_PATH_MAX];

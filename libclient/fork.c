@@ -18,10 +18,11 @@
 #include <pthread.h>
 
 #include "libclient/client.h"
+#include "libclient/guarded.h"
 #include "libclient/heap.h"
 #include "libclient/spans.h"
 #include "shared/check.h"
-#include "tiny/central.h"
+#include "tiny/checked.h"
 #include "tiny/depot.h"
 
 /* The program closed the descriptor and nobody can give us another: copy by hand. Exact while no
@@ -85,16 +86,27 @@ static void convert(struct hak_heap *heap)
 
 static void before(void)
 {
+	/* Started by now, or waited for: a child never finds it half done. */
+	if (hak_client_start() == HAK_CLIENT_LIBC)
+		return;
 	hak_depot_lock_all();
 	hak_central_lock_all();
 	hak_spans_lock();
+	hak_checked_lock();
+	hak_guarded_lock();
 	pthread_mutex_lock(&hak_heap.lock);
 	convert(&hak_heap);
+	if (hak_tiny.checked)
+		hak_guarded_renew();
 }
 
 static void after_in_parent(void)
 {
+	if (hak_client.state == HAK_CLIENT_LIBC)
+		return;
 	pthread_mutex_unlock(&hak_heap.lock);
+	hak_guarded_unlock();
+	hak_checked_unlock();
 	hak_spans_unlock();
 	hak_central_unlock_all();
 	hak_depot_unlock_all();
@@ -105,6 +117,8 @@ static void after_in_child(void)
 	struct hak_heap *heap = &hak_heap;
 	uint32_t end = heap->carve.zone[0].high;
 
+	if (hak_client.state == HAK_CLIENT_LIBC)
+		return;
 	for (uint32_t i = heap->shift; i < end; i++) {
 		if (!is_shared(&heap->carve.supers[i]))
 			continue;

@@ -35,6 +35,7 @@ static bool release_copy(struct hak_heap *heap, uint32_t first, uint32_t count)
 	(void)hak_sys_advise(at, size, MADV_HUGEPAGE);
 	hak_sys_name(at, size, "hakmem");
 	for (uint32_t i = first; i < first + count; i++) {
+		/* WHOLE it was as a slice, and stays. */
 		hak_heap_flip(heap, i, HAK_SUPER_COPY);
 		hak_carve_cleaned(&heap->carve, i);
 	}
@@ -138,6 +139,78 @@ uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too)
 	return freed;
 }
 
+/* Free slabs between those in use, of anonymous memory only: a file's bytes would come back. A
+ * 2 MiB page falls apart by it, and is worth that if most of it is free. */
+static uint64_t release_part(struct hak_heap *heap, uint32_t index)
+{
+	const struct hak_super *s = &heap->carve.supers[index];
+	bool whole = s->flags & HAK_SUPER_WHOLE;
+	uint32_t left = whole ? s->free : s->free & s->dirty, mask;
+	uint64_t freed = 0;
+
+	if (whole && (uint32_t)__builtin_popcount(left) <= HAK_SLABS_PER_SUPERSLAB / 2)
+		return 0;
+	for (; left; left &= ~mask) {
+		uint32_t at = (uint32_t)__builtin_ctz(left);
+		uint32_t n = (uint32_t)__builtin_ctz(~(left >> at)); /* not all are free */
+		char *p = hak_heap_at(heap, index);
+
+		mask = ((1u << n) - 1) << at;
+		if (hak_sys_advise(p + at * HAK_SLAB_SIZE, n * HAK_SLAB_SIZE, MADV_DONTNEED) < 0)
+			continue;
+		hak_carve_cleaned_slabs(&heap->carve, index, mask);
+		freed += n * HAK_SLAB_SIZE;
+		if (whole) {
+			hak_heap_flip(heap, index, HAK_SUPER_WHOLE);
+			whole = false;
+		}
+	}
+	return freed;
+}
+
+uint64_t hak_heap_release_parts(struct hak_heap *heap)
+{
+	const struct hak_carve_zone *zone = &heap->carve.zone[1];
+	uint64_t freed = 0;
+
+	for (uint32_t i = zone->first; i < zone->high; i++) {
+		const struct hak_super *s = &heap->carve.supers[i];
+
+		if ((s->flags & HAK_SUPER_ADDED) && s->free && s->free != UINT32_MAX)
+			freed += release_part(heap, i);
+	}
+	return freed;
+}
+
+/* What lay empty and written to for an interval was not needed in it: half of it goes. */
+static void decay(struct hak_heap *heap)
+{
+	uint32_t idle = heap->carve.n_empty - heap->carve.n_clean, least;
+	uint64_t now;
+
+	if (!idle)
+		return;
+	now = hak_sys_now_ns();
+	if (now < heap->idle_since + HAK_DECAY_NS)
+		return;
+	if (heap->idle_least > idle)
+		heap->idle_least = idle;
+	least = (heap->idle_least + 1) / 2;
+	(void)hak_heap_release(heap, idle - least, false);
+	heap->regret -= least < heap->regret ? least : heap->regret;
+	heap->shed = 0;
+	heap->idle_least = heap->carve.n_empty - heap->carve.n_clean;
+	heap->idle_since = now;
+}
+
+void hak_heap_regret(struct hak_heap *heap, uint32_t begun)
+{
+	if (begun > heap->shed)
+		begun = heap->shed;
+	heap->shed -= begun;
+	heap->regret += begun;
+}
+
 void hak_heap_shed(struct hak_heap *heap)
 {
 	uint32_t used = heap->carve.n_added - heap->carve.n_empty, cached, keep;
@@ -146,8 +219,11 @@ void hak_heap_shed(struct hak_heap *heap)
 	/* What the span cache holds is kept, too: at most KEEP_LEAST superslabs' worth. */
 	(void)hak_spans_cached(false, &slabs);
 	cached = (uint32_t)(slabs / HAK_SLABS_PER_SUPERSLAB);
-	keep = KEEP_LEAST - cached + (used > cached ? used - cached : 0) / KEEP_SHARE;
+	keep = KEEP_LEAST - cached + (used > cached ? used - cached : 0) / KEEP_SHARE +
+	       heap->regret;
 	/* Half as much again before anything goes, so that a boundary case does not flap. */
 	if (heap->carve.n_empty - heap->carve.n_clean > keep + keep / 2)
-		(void)hak_heap_release(heap, keep, false);
+		heap->shed +=
+			(uint32_t)(hak_heap_release(heap, keep, false) >> HAK_SUPERSLAB_SHIFT);
+	decay(heap);
 }

@@ -26,27 +26,19 @@
 static bool add_local(struct hak_heap *heap, uint64_t superslabs)
 {
 	uint32_t count = superslabs > LOCAL_STEP ? (uint32_t)superslabs : LOCAL_STEP;
-	uint64_t size, plain;
-	uint32_t first;
+	uint32_t first = HAK_LOCAL_FIRST + heap->local_end;
+	uint64_t size;
 	void *at;
 
-	if (!hak_runs_take(&heap->local, 0, count, &first)) {
+	if (count > HAK_LOCAL_SUPERSLABS - heap->local_end)
 		count = (uint32_t)superslabs;
-		if (!hak_runs_take(&heap->local, 0, count, &first))
-			return false;
-	}
-	first += HAK_LOCAL_FIRST;
+	if (count > HAK_LOCAL_SUPERSLABS - heap->local_end)
+		return false;
 	at = hak_heap_at(heap, first);
 	size = (uint64_t)count << HAK_SUPERSLAB_SHIFT;
-	if (!hak_heap_cover(heap, first, count) || hak_sys_protect_rw(at, size) < 0) {
-		hak_runs_give(&heap->local, first - HAK_LOCAL_FIRST, count);
+	if (!hak_heap_cover(heap, first, count) || hak_sys_protect_rw(at, size) < 0)
 		return false;
-	}
-	/* The first superslab stays in pages of 4 KiB: making a huge one costs as much as 40 to
-	 * 1,500 of their faults, and most programs are over before, or content with less. */
-	plain = heap->stats.local ? 0 : HAK_SUPERSLAB_SIZE;
-	if (size > plain)
-		(void)hak_sys_advise((char *)at + plain, size - plain, MADV_HUGEPAGE);
+	heap->local_end += count; /* what was added stays, accessible or given back */
 	hak_sys_name(at, size, "hakmem");
 	hak_carve_add(&heap->carve, first, count, 0, true);
 	heap->stats.local += count;
@@ -90,7 +82,7 @@ static int add_shared(struct hak_heap *heap, uint32_t first, uint32_t count)
 		(void)hak_sys_map_none_at(at, size);
 		return r;
 	}
-	hak_carve_add(&heap->carve, index, count, HAK_SUPER_SHARED, true);
+	hak_carve_add(&heap->carve, index, count, HAK_SUPER_SHARED | HAK_SUPER_WHOLE, true);
 	heap->stats.leases += count;
 	return 0;
 }
@@ -103,6 +95,8 @@ static int take_in(struct hak_heap *heap, const struct hak_cqe *cqe)
 
 	if (cqe->result < 0) {
 		heap->stats.refusals++;
+		heap->stats.limited += hak_refusal_is_limit(cqe->refusal);
+		heap->refused = hak_refused_of(cqe);
 		return cqe->result;
 	}
 	r = add_shared(heap, cqe->first, cqe->count);
@@ -278,8 +272,10 @@ bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs)
 		r = await(heap, superslabs);
 	}
 	/* Refused is refused: a quota that private memory got around would be none. */
-	if (is_refusal(r))
+	if (is_refusal(r)) {
+		hak_detail_refused(&heap->refused);
 		return false;
+	}
 	if (r < 0)
 		return add_local(heap, superslabs);
 	/* A process that comes back for more will come again: let the daemon build meanwhile. */

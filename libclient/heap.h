@@ -22,9 +22,10 @@
 #include <pthread.h>
 
 #include "libclient/config.h"
+#include "libclient/detail.h"
+#include "libclient/pages.h"
 #include "libclient/session.h"
 #include "shared/carve.h"
-#include "shared/runs.h"
 #include "tiny/slab.h"
 
 #define HAK_LOCAL_FIRST       (2 * HAK_REGION_SUPERSLABS)
@@ -38,12 +39,19 @@
 #define HAK_SUPER_COPY   (HAK_SUPER_HOST << 1)
 #define HAK_SUPER_FROZEN (HAK_SUPER_HOST << 2)
 
+/* Empty memory goes back by halves after so long without need for it; so do cached spans. */
+#define HAK_DECAY_NS UINT64_C(1000000000)
+
+/* Slab descriptors become writable for so many superslabs at a time. */
+#define HAK_COVER_SUPERS 512u
+
 struct hak_heap_stats {
 	uint64_t leases;     /* superslabs granted by the daemon */
 	uint64_t returns;    /* superslabs given back to it */
 	uint64_t waits;      /* times that a thread waited for the daemon */
 	uint64_t timeouts;   /* of these, in vain */
 	uint64_t refusals;   /* leases that the daemon refused */
+	uint64_t limited;    /* of these, for a limit */
 	uint64_t local;      /* superslabs of anonymous memory in use or kept */
 	uint64_t span_bytes; /* in large spans now */
 	uint64_t spans;      /* large spans now */
@@ -53,8 +61,9 @@ struct hak_heap {
 	pthread_mutex_t lock;
 	char *base;
 	struct hak_carve carve;
-	struct hak_runs local;
+	uint32_t local_end; /* anonymous superslabs that were added, from the first on */
 	struct hak_slab *slabs;
+	uint16_t *shadow; /* of the checked path, else NULL; grows with the descriptors */
 	struct hak_session session;
 	bool want_daemon; /* the mode allows a session */
 	bool say_so;      /* and its absence is worth a line on stderr */
@@ -66,9 +75,23 @@ struct hak_heap {
 	uint64_t reserve_ns;    /* when one was last taken */
 	uint32_t pending;       /* leases asked for and not yet answered */
 	uint32_t pending_superslabs;
-	bool swept;   /* hak_heap_sweep() was done */
-	bool stalled; /* a wait was in vain and nothing was answered since: do not wait again */
+	/* A bit for each step of slab descriptors that is writable. */
+	uint64_t covered[HAK_WINDOW_SUPERSLABS / HAK_COVER_SUPERS / 64];
+	struct {
+		char *at, *end; /* what is left of a page */
+		char *next;     /* the next page */
+		size_t pages;   /* and how many there are */
+	} meta;
+	bool depots_full; /* a superslab was begun while much lay in depots: trim them */
+	bool swept;       /* hak_heap_sweep() was done */
+	bool stalled;     /* a wait was in vain and nothing was answered since: do not wait again */
+	struct hak_pages pages;
+	uint64_t idle_since; /* the current interval began */
+	uint32_t idle_least; /* fewest empty superslabs with memory in it */
+	uint32_t shed;       /* given back in it */
+	uint32_t regret; /* of what was shed, needed again in the same interval: kept next time */
 	struct hak_heap_stats stats;
+	struct hak_refused refused; /* the last refusal */
 };
 
 extern struct hak_heap hak_heap;
@@ -81,8 +104,13 @@ void *hak_heap_alloc(size_t size, size_t align, bool *ret_zeroed);
 void hak_heap_free(struct hak_slab *span);
 /* Makes a span `size` bytes long where it is. False: it can't grow there. */
 bool hak_heap_resize(struct hak_slab *span, size_t size);
+/* Moves a span of 2 MiB or more that grows to where it can go on growing (move.c): its new place,
+ * contents included, or NULL: it is where it was, and has to be copied. */
+void *hak_heap_move(struct hak_slab *span, size_t size);
+/* A span of 2 MiB or more with room to grow; NULL: hak_heap_alloc() may still have one. */
+void *hak_heap_alloc_roomy(size_t size);
 
-/* Gives what is wholly free back; bytes. */
+/* Gives what is free back, also between blocks in use; bytes. */
 size_t hak_heap_trim(void);
 
 /* Under the lock, once the session is LOST: what the daemon would have taken back goes to the
@@ -91,6 +119,10 @@ void hak_heap_sweep(struct hak_heap *heap);
 /* Under the lock: gives back empty superslabs beyond what is worth keeping (give.c). */
 void hak_heap_shed(struct hak_heap *heap);
 uint64_t hak_heap_release(struct hak_heap *heap, uint32_t keep, bool shared_too);
+/* Under the lock: superslabs were begun that need not have been, if some were just shed. */
+void hak_heap_regret(struct hak_heap *heap, uint32_t begun);
+/* Under the lock: gives back free slabs of superslabs in use. */
+uint64_t hak_heap_release_parts(struct hak_heap *heap);
 /* Under the lock: takes in what the daemon has answered (grow.c). The largest grant, in superslabs;
  * ret_refused is set to the last refusal, a negative errno, if there was one. */
 uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused);

@@ -4,8 +4,6 @@
  */
 #pragma once
 
-#include <string.h>
-
 #include "libclient/client.h"
 #include "tiny/tiny.h"
 
@@ -15,21 +13,14 @@ HAK_INLINE bool hak_fits(size_t size, size_t block)
 	return size <= block && size * 2 >= block;
 }
 
-/* Not inline: the compiler, knowing that the size is short and even, would make it a loop. */
-__attribute__((noinline)) static void *hak_clear_large(void *p, size_t bytes)
-{
-	__asm__("" : "+r"(bytes));
-	return memset(p, 0, bytes);
-}
+/* What is cleared without a call: what one meets most is too short for one. */
+#define HAK_CLEAR_MAX 64u
 
-/* Zeroes the first bytes of a block, `last` + 1 .. `last` + 16 of them; `last` a multiple of 16. */
+/* Zeroes the first last + 16 bytes of a block; `last` a multiple of 16 below HAK_CLEAR_MAX. */
 HAK_INLINE void *hak_clear(void *p, size_t last)
 {
 	typedef uint64_t piece __attribute__((vector_size(16), may_alias));
 
-	/* What one meets most is too short for a call. */
-	if (last > 48)
-		return hak_clear_large(p, last + 16);
 	*(piece *)p = (piece){ 0 };
 	*(piece *)hak_at(p, last) = (piece){ 0 };
 	if (last > 16) {
@@ -48,9 +39,10 @@ HAK_INLINE void *hak_zeroed(size_t n, size_t size)
 
 	if (HAK_UNLIKELY(__builtin_mul_overflow(n, size, &bytes)))
 		return hak_zeroed_slow(n, size);
-	bytes = (bytes - 1) >> 4;
-	if (HAK_UNLIKELY(bytes >= HAK_TINY_MAX / 16)) /* 0 bytes as well */
-		return hak_zeroed_slow(n, size);
+	bytes--;
+	if (HAK_UNLIKELY(bytes >= HAK_CLEAR_MAX)) /* 0 bytes as well */
+		return hak_zeroed_long(bytes);
+	bytes >>= 4;
 	__asm__("" : "+r"(bytes)); /* shifted once, not masked anew */
 	bin = hak_bin_of_sixteens(bytes + 1);
 	top = hak_bin_top(bin);

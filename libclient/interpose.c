@@ -58,15 +58,13 @@ HAK_EXPORT void *reallocarray(void *p, size_t n, size_t size)
 
 HAK_EXPORT void free_sized(void *p, size_t size)
 {
-	(void)size;
-	hak_tiny_free(p);
+	hak_tiny_free_sized(p, size);
 }
 
 HAK_EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
 {
 	(void)align;
-	(void)size;
-	hak_tiny_free(p);
+	hak_tiny_free_sized(p, size);
 }
 
 HAK_EXPORT void cfree(void *p)

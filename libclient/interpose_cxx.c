@@ -92,7 +92,21 @@ static HAK_COLD void *new_nothrow_cold(size_t size)
 	{                              \
 		hak_tiny_free(p);      \
 	}
-/* Size, alignment and tag tell nothing that the page map does not know. */
+/* Alignment and tag tell nothing that the page map does not know; nor does the size, but it can be
+ * wrong. */
+#define DELETE_SIZED(name)                          \
+	HAK_EXPORT void name(void *p, size_t size); \
+	HAK_EXPORT void name(void *p, size_t size)  \
+	{                                           \
+		hak_tiny_free_sized(p, size);       \
+	}
+#define DELETE_SIZED_ALIGNED(name)                                \
+	HAK_EXPORT void name(void *p, size_t size, size_t align); \
+	HAK_EXPORT void name(void *p, size_t size, size_t align)  \
+	{                                                         \
+		(void)align;                                      \
+		hak_tiny_free_sized(p, size);                     \
+	}
 #define DELETE2(name)                            \
 	HAK_EXPORT void name(void *p, size_t a); \
 	HAK_EXPORT void name(void *p, size_t a)  \
@@ -119,13 +133,13 @@ NEW_ALIGNED_NOTHROW(_ZnwmSt11align_val_tRKSt9nothrow_t)
 NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t)
 DELETE1(_ZdlPv)
 DELETE1(_ZdaPv)
-DELETE2(_ZdlPvm)
-DELETE2(_ZdaPvm)
+DELETE_SIZED(_ZdlPvm)
+DELETE_SIZED(_ZdaPvm)
 DELETE2(_ZdlPvSt11align_val_t)
 DELETE2(_ZdaPvSt11align_val_t)
 DELETE2(_ZdlPvRKSt9nothrow_t)
 DELETE2(_ZdaPvRKSt9nothrow_t)
-DELETE3(_ZdlPvmSt11align_val_t)
-DELETE3(_ZdaPvmSt11align_val_t)
+DELETE_SIZED_ALIGNED(_ZdlPvmSt11align_val_t)
+DELETE_SIZED_ALIGNED(_ZdaPvmSt11align_val_t)
 DELETE3(_ZdlPvSt11align_val_tRKSt9nothrow_t)
 DELETE3(_ZdaPvSt11align_val_tRKSt9nothrow_t)

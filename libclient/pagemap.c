@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "libclient/pagemap.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "shared/sys.h"
@@ -10,6 +11,10 @@
 #define BELOW ((uint64_t)32 << 30)
 #define ABOVE ((uint64_t)32 << 30)
 #define TRIES 16
+
+/* Into the first page: the byte of a block that starts on a page boundary is not to lie in the
+ * cache set of page starts, which such blocks use most (see heap.c). */
+#define OFFSET 3072
 
 void *hak_address_hint(uint64_t size, uint64_t align)
 {
@@ -66,14 +71,25 @@ static int map_parts(uintptr_t base, const uintptr_t *around, unsigned n)
 	return 0;
 }
 
+int hak_pagemap_reserve(uint8_t **ret_map)
+{
+	static void *whole = MAP_FAILED; /* not NULL: so it lies with the data that is touched */
+	int r = whole != MAP_FAILED ? 0 : hak_sys_map_zero(&whole, HAK_PAGEMAP_SIZE + 4096);
+
+	if (!r)
+		*ret_map = hak_at(whole, OFFSET);
+	return r;
+}
+
 int hak_pagemap_init_zero(void)
 {
 	uintptr_t around[3];
+	uint8_t *map;
 	void *base;
-	int r = hak_sys_map_zero(&base, HAK_PAGEMAP_SIZE);
+	int r = hak_pagemap_reserve(&map);
 
 	if (!r) {
-		hak_pagemap = base;
+		hak_pagemap = map;
 		return 0;
 	}
 	r = hak_sys_map_zero(&base, 4096);

@@ -17,6 +17,9 @@
 /* A random place for `size` bytes, aligned, below 2^44 (valgrind) and above what others use. */
 void *hak_address_hint(uint64_t size, uint64_t align);
 
+/* Reserves the whole map, once: all zeros, read-only. 0 or a negative errno. */
+int hak_pagemap_reserve(uint8_t **ret_map);
+
 /*
  * Sets hak_pagemap to one that is zero for every pointer that libc can give out, so that every
  * free() takes the cold way. Works under `ulimit -v`, where the whole map cannot be reserved.

@@ -187,11 +187,14 @@ int hak_session_wait(struct hak_session *session, uint64_t deadline_ns)
 int hak_session_region_fd(struct hak_session *session)
 {
 	struct hak_greeting greeting = HAK_GREETING_NULL;
-	struct hak_fd_id id;
+	struct hak_fd_id id, sock_id;
+	bool has_region, has_sock;
 	int r;
 
-	if (hak_sys_fd_is(session->region_fd, &session->region_id) &&
-	    (session->state == HAK_SESSION_LOST || hak_sys_fd_is(session->sock, &session->sock_id)))
+	/* Asked before new ones come, which may get the numbers of those that are gone. */
+	has_region = hak_sys_fd_is(session->region_fd, &session->region_id);
+	has_sock = hak_sys_fd_is(session->sock, &session->sock_id);
+	if (has_region && (session->state == HAK_SESSION_LOST || has_sock))
 		return session->region_fd;
 	if (session->state != HAK_SESSION_UP)
 		return -EBADF;
@@ -202,10 +205,14 @@ int hak_session_region_fd(struct hak_session *session)
 	if (!r && (id.dev != session->region_id.dev || id.ino != session->region_id.ino))
 		r = -EPROTO; /* not our memory: never map it */
 	if (!r)
-		r = hak_sys_fd_id(&session->sock_id, greeting.sock);
+		r = hak_sys_fd_id(&sock_id, greeting.sock);
 	if (!r) {
-		if (hak_sys_fd_is(session->region_fd, &session->region_id))
+		/* The program may have closed one of the two only. */
+		if (has_region)
 			hak_sys_close(session->region_fd);
+		if (has_sock)
+			hak_sys_close(session->sock);
+		session->sock_id = sock_id;
 		session->sock = greeting.sock;
 		session->region_fd = r = greeting.region_fd;
 		greeting.sock = greeting.region_fd = -1;

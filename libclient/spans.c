@@ -23,14 +23,20 @@
 #define BINS (HAK_SLABS_PER_SUPERSLAB + 2u)
 #define LONG (BINS - 1)
 
+/* How many frees may pass before the clock is looked at. */
+#define AGE_EACH 64u
+
 struct bin {
 	uint32_t n;
+	uint32_t least;                  /* the smallest n since the last ageing */
 	struct hak_slab *span[BIN_MOST]; /* newest last */
 };
 
 static struct {
 	_Atomic bool busy;
 	uint64_t slabs, spans; /* in all bins */
+	uint64_t aged;         /* when */
+	uint32_t frees;        /* since the clock was looked at */
 	struct bin bin[BINS];
 } cache;
 
@@ -69,6 +75,8 @@ static struct hak_slab *bin_remove(struct bin *bin, uint32_t i)
 	struct hak_slab *span = bin->span[i];
 
 	bin->n--;
+	if (bin->n < bin->least)
+		bin->least = bin->n;
 	if (i < bin->n)
 		memmove(&bin->span[i], &bin->span[i + 1], (bin->n - i) * sizeof(span));
 	count(cache.slabs - span->n_slabs, cache.spans - 1);
@@ -136,7 +144,7 @@ static inline bool own_put(struct hak_slab *span, struct hak_slab **ret_out)
 	return true;
 }
 
-void *hak_spans_alloc(size_t size, size_t align, bool *ret_zeroed)
+static __attribute__((noinline)) void *alloc_other(size_t size, size_t align, bool *ret_zeroed)
 {
 	uint64_t n_slabs = (size + HAK_SLAB_SIZE - 1) >> HAK_SLAB_SHIFT;
 	struct hak_slab *span;
@@ -157,6 +165,26 @@ void *hak_spans_alloc(size_t size, size_t align, bool *ret_zeroed)
 	return hak_slab_start(span);
 }
 
+void *hak_spans_alloc(size_t size, size_t align, bool *ret_zeroed)
+{
+	struct hak_thread *t = &hak_thread;
+	struct hak_slab *span;
+
+	/* Mostly it is the one that the thread has freed last. */
+	if (HAK_LIKELY(t->n_spans && align <= HAK_SLAB_SIZE)) {
+		span = t->span[t->n_spans - 1];
+		if (span->n_slabs == (size + HAK_SLAB_SIZE - 1) >> HAK_SLAB_SHIFT) {
+			t->n_spans--;
+			t->span_slabs -= (uint32_t)span->n_slabs;
+			span->kind = HAK_SLAB_SPAN;
+			if (ret_zeroed)
+				*ret_zeroed = false;
+			return hak_slab_start(span);
+		}
+	}
+	return alloc_other(size, align, ret_zeroed);
+}
+
 /* True if the cache has the span now. Others it had no room for any more go to *ret_out. */
 static bool cache_put(struct hak_slab *span, struct hak_slab **ret_out)
 {
@@ -173,6 +201,31 @@ static bool cache_put(struct hak_slab *span, struct hak_slab **ret_out)
 	return true;
 }
 
+/* True if it is time; then the caller has the lock. */
+static bool time_to_age(void)
+{
+	uint64_t now;
+
+	if (__atomic_add_fetch(&cache.frees, 1, __ATOMIC_RELAXED) % AGE_EACH)
+		return false;
+	now = hak_sys_now_ns();
+	if (now < __atomic_load_n(&cache.aged, __ATOMIC_RELAXED) + HAK_DECAY_NS || !try_lock())
+		return false;
+	__atomic_store_n(&cache.aged, now, __ATOMIC_RELAXED);
+	return true;
+}
+
+void hak_spans_age(void)
+{
+	for (uint32_t i = 0; i < BINS; i++) {
+		struct bin *bin = &cache.bin[i];
+
+		for (uint32_t n = (bin->least + 1) / 2; n; n--)
+			hak_heap_free(bin_remove(bin, 0));
+		bin->least = bin->n;
+	}
+}
+
 static void to_cache_or_heap(struct hak_slab *span)
 {
 	struct hak_slab *out = NULL;
@@ -186,6 +239,10 @@ static void to_cache_or_heap(struct hak_slab *span)
 		hak_heap_free(out);
 	if (!cached)
 		hak_heap_free(span);
+	if (HAK_UNLIKELY(time_to_age())) {
+		hak_spans_age();
+		unlock();
+	}
 }
 
 void hak_spans_free(struct hak_slab *span)

@@ -10,7 +10,9 @@
  *
  * BOUND  THREAD_SLABS in a thread, on top of everything like its magazines. CACHE_SLABS in the
  * process's; these count towards the empty memory that the heap keeps and come on top of nothing
- * (give.c). malloc_trim(), and any allocation that would fail, empty both.
+ * (give.c). Beyond an eighth of the heap they are used up before untouched memory is (heap.c); what
+ * lies unused for a second goes by halves. malloc_trim(), and any allocation that would fail, empty
+ * both.
  *
  * LOCK  the cache's, before the heap's; malloc and free never wait for it. FORK: hak_spans_lock()
  * before, hak_spans_unlock() after, in parent and child.
@@ -27,6 +29,10 @@ void hak_spans_free(struct hak_slab *span);
 void hak_spans_flush(void);
 /* Gives the cached spans to the heap. */
 void hak_spans_trim(void);
+
+/* Under the cache's lock: of what has lain there since the last time, half goes to the heap, where
+ * it may go on to the kernel. The cache does it itself, after a second and some frees. */
+void hak_spans_age(void);
 
 /* How many lie in the cache now, and their slabs; with the calling thread's or without. No lock: as
  * good as a count can be. */

@@ -6,7 +6,7 @@
 
 #define ALL        UINT32_MAX
 #define PER        HAK_SLABS_PER_SUPERSLAB
-#define LIST_CLEAN 33u
+#define LIST_CLEAN HAK_CARVE_CLEAN
 
 static uint32_t mask_of(uint32_t start, uint32_t n)
 {
@@ -154,8 +154,13 @@ void hak_carve_remove(struct hak_carve *carve, uint32_t first, uint32_t count)
 
 void hak_carve_cleaned(struct hak_carve *carve, uint32_t index)
 {
-	hak_assert(carve->supers[index].free == ALL);
-	carve->supers[index].dirty = 0;
+	hak_carve_cleaned_slabs(carve, index, ALL);
+}
+
+void hak_carve_cleaned_slabs(struct hak_carve *carve, uint32_t index, uint32_t slabs)
+{
+	hak_assert((carve->supers[index].free & slabs) == slabs);
+	carve->supers[index].dirty &= ~slabs;
 	settle(carve, index);
 }
 
@@ -173,18 +178,28 @@ static bool mark_taken(struct hak_carve *carve, uint32_t index, uint32_t mask)
 	return clean;
 }
 
-static bool take_small(struct hak_carve *carve, uint64_t among, uint32_t n, uint32_t align,
-		       struct hak_span *ret_span)
+/* Superslabs that a search for used slabs looks at: each slab of a size class begins with one. */
+#define USED_TRIES 64u
+
+/* Slabs of it that cost no memory. */
+static uint32_t used_slabs(const struct hak_super *s)
+{
+	return s->flags & HAK_SUPER_WHOLE ? s->free : s->free & s->dirty;
+}
+
+static bool take_small(struct hak_carve *carve, uint64_t among, bool used, uint32_t n,
+		       uint32_t align, struct hak_span *ret_span)
 {
 	uint64_t lists = among & ~((UINT64_C(1) << n) - 1);
-	uint32_t places = aligned_places(align);
+	uint32_t places = aligned_places(align), tries = used ? USED_TRIES : UINT32_MAX;
 
 	for (; lists; lists &= lists - 1) {
 		uint32_t i = carve->head[__builtin_ctzll(lists)];
 
-		/* Without an alignment the first one fits. */
-		for (; i != HAK_NO_SUPERSLAB; i = carve->supers[i].next) {
-			uint32_t starts = run_starts(carve->supers[i].free, n) & places;
+		/* Without conditions the first one fits. */
+		for (; i != HAK_NO_SUPERSLAB && tries; i = carve->supers[i].next, tries--) {
+			const struct hak_super *s = &carve->supers[i];
+			uint32_t starts = run_starts(used ? used_slabs(s) : s->free, n) & places;
 			uint32_t at;
 
 			if (!starts)
@@ -234,38 +249,154 @@ static bool mark_range(struct hak_carve *carve, uint64_t slab, uint64_t n_slabs)
 	return clean;
 }
 
-bool hak_carve_take(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
-		    struct hak_span *ret_span)
+/* More than a superslab: a run of empty ones, and the free slabs right before and behind it. */
+struct stretch {
+	uint32_t first, end;  /* the empty superslabs */
+	uint32_t trail, lead; /* free slabs before, behind */
+};
+
+/* Where n slabs lie in it so that they open the fewest empty superslabs; false: nowhere. */
+static bool place_in(const struct stretch *st, uint64_t n, uint64_t *ret_slab)
 {
-	uint64_t supers = (n_slabs + PER - 1) / PER;
-	uint64_t super_align = align > PER ? align / PER : 1;
+	uint64_t whole = (uint64_t)(st->end - st->first) * PER, rest = n % PER;
 
-	hak_assert(n_slabs && hak_is_pow2(align));
-	if (n_slabs <= PER && align <= PER)
-		return take_small(carve, carve->lists, (uint32_t)n_slabs, (uint32_t)align,
-				  ret_span);
-	if (supers > carve->n_empty || super_align > carve->total)
-		return false;
-	for (uint32_t z = 0; z < carve->n_zones; z++) {
-		uint32_t first = find_empty_run(carve, &carve->zone[z], (uint32_t)supers,
-						(uint32_t)super_align);
+	*ret_slab = (uint64_t)st->first * PER;
+	if (n >= whole) {
+		if (n - whole > st->lead + st->trail)
+			return false;
+		if (n - whole > st->lead)
+			*ret_slab -= n - whole - st->lead;
+	} else if (rest && rest <= st->trail) {
+		*ret_slab -= rest;
+	} else if (rest && rest <= st->lead) {
+		*ret_slab = (uint64_t)st->end * PER - (n - rest);
+	}
+	return true;
+}
 
-		if (first == HAK_NO_RUN)
+/* What taking these slabs costs: each clean superslab more than one that is only empty. */
+static uint64_t cost_of(const struct hak_carve *carve, uint64_t slab, uint64_t n)
+{
+	uint64_t clean = 0, empty = 0;
+
+	for (uint64_t i = slab / PER; i <= (slab + n - 1) / PER; i++) {
+		clean += carve->supers[i].list == LIST_CLEAN;
+		empty += carve->supers[i].free == ALL;
+	}
+	return 2 * clean + (empty > n / PER);
+}
+
+/* Runs that a search goes on for once it has a place. */
+#define LONG_TRIES 32u
+#define NO_PLACE   UINT64_MAX
+
+/* The best place for n > PER slabs in a zone: it starts the fewest clean superslabs,
+ * `most` at most, then opens the fewest empty ones, then lies lowest. NO_PLACE: there is none. */
+static uint64_t find_long(const struct hak_carve *carve, const struct hak_carve_zone *zone,
+			  uint64_t n, uint64_t most)
+{
+	uint64_t found = NO_PLACE, least = 2 * most + 2;
+	uint32_t tries = LONG_TRIES;
+	struct stretch st = { .end = zone->first };
+
+	while (tries) {
+		uint64_t slab, cost;
+
+		st.first = hak_bits_find_run(carve->empty, true, st.end, zone->high, 1);
+		if (st.first == HAK_NO_RUN)
+			break;
+		st.end = hak_bits_find_run(carve->empty, false, st.first, zone->high, 1);
+		st.lead = st.trail = 0;
+		if (st.end == HAK_NO_RUN)
+			st.end = zone->high;
+		else
+			st.lead = (uint32_t)__builtin_ctz(~carve->supers[st.end].free);
+		if (st.first > zone->first)
+			st.trail = (uint32_t)__builtin_clz(~carve->supers[st.first - 1].free);
+		if (!place_in(&st, n, &slab))
 			continue;
-		*ret_span = (struct hak_span){ .slab = (uint64_t)first * PER, .n_slabs = n_slabs };
-		ret_span->zeroed = mark_range(carve, ret_span->slab, n_slabs);
+		cost = cost_of(carve, slab, n);
+		if (cost < least) {
+			least = cost;
+			found = slab;
+		}
+		tries -= found != NO_PLACE;
+	}
+	return found;
+}
+
+static bool take_long(struct hak_carve *carve, uint64_t n, uint64_t most, struct hak_span *ret_span)
+{
+	for (uint32_t z = 0; z < carve->n_zones; z++) {
+		uint64_t slab = find_long(carve, &carve->zone[z], n, most);
+
+		if (slab == NO_PLACE)
+			continue;
+		*ret_span = (struct hak_span){ .slab = slab, .n_slabs = n };
+		ret_span->zeroed = mark_range(carve, slab, n);
 		return true;
 	}
 	return false;
 }
 
+/* `n` slabs at the start of `supers` empty superslabs. */
+static bool take_supers(struct hak_carve *carve, uint64_t supers, uint64_t align, uint64_t n,
+			struct hak_span *ret_span)
+{
+	if (supers > carve->n_empty || align > carve->total)
+		return false;
+	for (uint32_t z = 0; z < carve->n_zones; z++) {
+		uint32_t first =
+			find_empty_run(carve, &carve->zone[z], (uint32_t)supers, (uint32_t)align);
+
+		if (first == HAK_NO_RUN)
+			continue;
+		*ret_span = (struct hak_span){ .slab = (uint64_t)first * PER, .n_slabs = n };
+		ret_span->zeroed = mark_range(carve, ret_span->slab, n);
+		return true;
+	}
+	return false;
+}
+
+bool hak_carve_take(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
+		    struct hak_span *ret_span)
+{
+	hak_assert(n_slabs && hak_is_pow2(align));
+	if (n_slabs <= PER && align <= PER)
+		return take_small(carve, carve->lists, false, (uint32_t)n_slabs, (uint32_t)align,
+				  ret_span);
+	if (align == 1)
+		return take_long(carve, n_slabs, carve->total, ret_span);
+	return take_supers(carve, (n_slabs + PER - 1) / PER, align > PER ? align / PER : 1, n_slabs,
+			   ret_span);
+}
+
+static bool take_begun(struct hak_carve *carve, bool used, uint64_t n_slabs, uint64_t align,
+		       struct hak_span *ret_span)
+{
+	uint64_t begun = carve->lists & ~(UINT64_C(1) << LIST_CLEAN);
+
+	if (n_slabs <= PER && align <= PER)
+		return take_small(carve, begun, used, (uint32_t)n_slabs, (uint32_t)align, ret_span);
+	return align == 1 && take_long(carve, n_slabs, 0, ret_span);
+}
+
 bool hak_carve_take_used(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
 			 struct hak_span *ret_span)
 {
-	uint64_t used = carve->lists & ~(UINT64_C(1) << LIST_CLEAN);
+	return take_begun(carve, true, n_slabs, align, ret_span);
+}
 
-	return n_slabs <= PER && align <= PER &&
-	       take_small(carve, used, (uint32_t)n_slabs, (uint32_t)align, ret_span);
+bool hak_carve_take_begun(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
+			  struct hak_span *ret_span)
+{
+	return take_begun(carve, false, n_slabs, align, ret_span);
+}
+
+bool hak_carve_take_roomy(struct hak_carve *carve, uint64_t n_slabs, uint64_t room,
+			  struct hak_span *ret_span)
+{
+	return take_supers(carve, (room + PER - 1) / PER, 1, n_slabs, ret_span);
 }
 
 uint64_t hak_carve_wants(uint64_t n_slabs, uint64_t align)
@@ -328,54 +459,4 @@ uint32_t hak_carve_find_empty(const struct hak_carve *carve, uint32_t from, uint
 		}
 	}
 	return HAK_NO_SUPERSLAB;
-}
-
-static bool lists_ok(const struct hak_carve *carve, uint32_t *ret_listed)
-{
-	for (uint32_t l = 0; l < HAK_CARVE_LISTS; l++) {
-		uint32_t prev = HAK_NO_SUPERSLAB;
-
-		if (((carve->lists >> l) & 1) != (carve->head[l] != HAK_NO_SUPERSLAB))
-			return false;
-		for (uint32_t i = carve->head[l]; i != HAK_NO_SUPERSLAB;) {
-			const struct hak_super *s = &carve->supers[i];
-
-			if (s->list != l || s->prev != prev || ++*ret_listed > carve->total)
-				return false;
-			prev = i;
-			i = s->next;
-		}
-	}
-	return true;
-}
-
-bool hak_carve_check(const struct hak_carve *carve)
-{
-	uint64_t free_slabs = 0;
-	uint32_t added = 0, n_empty = 0, n_clean = 0, listed = 0, with_free = 0;
-
-	for (uint32_t i = 0; i < carve->total; i++) {
-		const struct hak_super *s = &carve->supers[i];
-		bool is_added = s->flags & HAK_SUPER_ADDED;
-		bool empty = is_added && s->free == ALL;
-		uint8_t list = empty && !s->dirty ? LIST_CLEAN : longest_run(s->free);
-
-		if (!is_added && (s->free || s->list))
-			return false;
-		if (s->longest != longest_run(s->free) || s->list != list)
-			return false;
-		if (((carve->empty[i / 64] >> (i % 64)) & 1) != empty)
-			return false;
-		if (~s->free & ~s->dirty && is_added)
-			return false; /* taken slabs count as dirty */
-		added += is_added;
-		n_empty += empty;
-		n_clean += list == LIST_CLEAN;
-		with_free += s->free != 0;
-		free_slabs += (uint32_t)__builtin_popcount(s->free);
-	}
-	if (added != carve->n_added || n_empty != carve->n_empty || n_clean != carve->n_clean ||
-	    free_slabs != carve->free_slabs || !lists_ok(carve, &listed))
-		return false;
-	return listed == with_free;
 }

@@ -25,6 +25,7 @@
 
 enum {
 	HAK_SUPER_ADDED = 1u << 0, /* ours to carve */
+	HAK_SUPER_WHOLE = 1u << 1, /* one page: once a byte of it was used, all of it is there */
 	HAK_SUPER_HOST = 1u << 4,  /* this bit and above belong to the host */
 };
 
@@ -42,6 +43,7 @@ HAK_PIN_SIZE(struct hak_super, 20);
 
 /* Lists 1..32 by longest run; 32 holds empty ones with dirty memory, 33 the clean ones. */
 #define HAK_CARVE_LISTS 34u
+#define HAK_CARVE_CLEAN 33u
 #define HAK_CARVE_ZONES 2u
 
 /* Runs of superslabs do not cross a zone's end; high marks keep searches short. */
@@ -74,6 +76,8 @@ void hak_carve_add(struct hak_carve *carve, uint32_t first, uint32_t count, uint
 void hak_carve_remove(struct hak_carve *carve, uint32_t first, uint32_t count);
 /* A wholly free superslab's memory was made zero. */
 void hak_carve_cleaned(struct hak_carve *carve, uint32_t index);
+/* The memory of these slabs of a superslab, all of them free, was made zero. */
+void hak_carve_cleaned_slabs(struct hak_carve *carve, uint32_t index, uint32_t slabs);
 
 struct hak_span {
 	uint64_t slab;    /* index of the first slab: superslab * 32 + slab in it */
@@ -90,9 +94,17 @@ bool hak_carve_take(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
 		    struct hak_span *ret_span);
 uint64_t hak_carve_wants(uint64_t n_slabs, uint64_t align);
 
-/* The same, for at most a superslab, and without starting one whose memory was never written. */
+/* The same, but only what is there already: slabs given out before, or in a superslab in use that
+ * is WHOLE. It looks at a bounded number of superslabs and may miss some. */
 bool hak_carve_take_used(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
 			 struct hak_span *ret_span);
+/* The same, without starting a superslab whose memory was never written. */
+bool hak_carve_take_begun(struct hak_carve *carve, uint64_t n_slabs, uint64_t align,
+			  struct hak_span *ret_span);
+/* Takes n_slabs at the start of a superslab that lies before wholly free ones, `room` slabs in all,
+ * so that the span can grow where it is. False: there is no such place. */
+bool hak_carve_take_roomy(struct hak_carve *carve, uint64_t n_slabs, uint64_t room,
+			  struct hak_span *ret_span);
 
 /* Gives back any part of what was taken. */
 void hak_carve_give(struct hak_carve *carve, uint64_t slab, uint64_t n_slabs);

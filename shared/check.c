@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "shared/sys.h"
 
@@ -21,7 +20,7 @@ static void HAK_PRINTF(1, 0) say(const char *format, va_list args)
 		r = 0;
 	n += (size_t)r < sizeof(line) - n - 1 ? (size_t)r : sizeof(line) - n - 2;
 	line[n++] = '\n';
-	hak_sys_write(STDERR_FILENO, line, n);
+	hak_sys_say(line, n);
 }
 
 void hak_warn(const char *format, ...)

@@ -29,6 +29,7 @@
 #pragma once
 
 #include "shared/base.h"
+#include "shared/refusal.h"
 
 #define HAK_LAYOUT_VERSION 2u
 
@@ -98,11 +99,13 @@ struct hak_cqe {
 	uint32_t op;
 	int32_t result; /* 0 or a negative errno: -ENOMEM (no memory), -EDQUOT (limit) */
 	uint64_t seq;
-	uint32_t first; /* LEASE: index of the first granted superslab */
-	uint32_t count; /* LEASE: as asked for on success */
-	uint32_t node;  /* LEASE: the node that served, as far as known, else HAK_NODE_ANY */
-	uint32_t flags;
-	uint64_t reserved[4];
+	uint32_t first;   /* LEASE: index of the first granted superslab */
+	uint32_t count;   /* LEASE: as asked for on success */
+	uint32_t node;    /* LEASE: the node that served, as far as known, else HAK_NODE_ANY */
+	uint32_t refusal; /* LEASE with an error: enum hak_refusal; 0 below protocol version 2 */
+	uint64_t limit;   /* of a refusal by a limit of bytes, its value, */
+	uint64_t used;    /* and what was charged to it; else 0 */
+	uint64_t reserved[2];
 };
 
 HAK_PIN_SIZE(struct hak_segment_head, 64);
@@ -116,6 +119,8 @@ HAK_PIN_FIELD(struct hak_sqe, node, 24);
 HAK_PIN_SIZE(struct hak_cqe, 64);
 HAK_PIN_FIELD(struct hak_cqe, seq, 8);
 HAK_PIN_FIELD(struct hak_cqe, first, 16);
+HAK_PIN_FIELD(struct hak_cqe, refusal, 28);
+HAK_PIN_FIELD(struct hak_cqe, used, 40);
 static_assert(HAK_SEGMENT_SQES_OFF + HAK_SQ_ENTRIES * 64u <= HAK_SEGMENT_CQES_OFF, "rings overlap");
 static_assert(HAK_SEGMENT_CQES_OFF + HAK_CQ_ENTRIES * 64u == HAK_SEGMENT_RESERVE_OFF, "reserve");
 static_assert(HAK_SEGMENT_RESERVE_OFF + 0x1000u == HAK_SEGMENT_SIZE, "segment size");

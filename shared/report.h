@@ -8,6 +8,7 @@
 #pragma once
 
 #include "shared/base.h"
+#include "shared/refusal.h"
 
 #define HAK_REPORT_VERSION_TEXT 16u
 
@@ -32,8 +33,16 @@ struct hak_report_status {
 	uint32_t nodes;
 	uint32_t io_uring_futex; /* 1: rings are waited for in io_uring; 0: by waiter threads */
 	uint64_t open_fds;
-	uint64_t stock_bytes;   /* filled and nobody's: ready for the next leases */
-	uint64_t stock_regions; /* ready for the next processes */
+	uint64_t stock_bytes;       /* filled and nobody's: ready for the next leases */
+	uint64_t stock_regions;     /* ready for the next processes */
+	uint64_t turned_away_total; /* connections refused: a limit, or no memory */
+	uint64_t slowed_total;      /* times that a session was over its rate of requests */
+	uint64_t refusal_ns;        /* the last refusal of memory or a connection: when, */
+	uint64_t refusal_session;   /* whose (0: it had none), */
+	uint32_t refusal_pid;
+	uint32_t refusal_uid;
+	uint32_t refusal; /* and why: enum hak_refusal, 0: there was none */
+	uint32_t reserved0;
 };
 
 enum hak_report_session_state {
@@ -59,12 +68,42 @@ struct hak_report_session {
 	uint64_t refused;  /* lease requests answered with an error */
 	uint64_t last_request_ns;
 	uint64_t reserve; /* of the superslabs, granted ahead and not taken yet */
+	uint64_t slowed;  /* times that it was over its rate of requests */
+	uint32_t refusal; /* why the last lease was refused: enum hak_refusal, 0: none was */
+	uint32_t reserved0;
 };
 
-HAK_PIN_SIZE(struct hak_report_status, 176);
+enum hak_report_scope {
+	HAK_SCOPE_DAEMON = 1,
+	HAK_SCOPE_UID = 2,
+	HAK_SCOPE_SESSION = 3,
+};
+
+enum hak_report_unit {
+	HAK_UNIT_BYTES = 1,
+	HAK_UNIT_COUNT = 2,
+	HAK_UNIT_PER_SECOND = 3, /* in use: taken within the last second */
+	HAK_UNIT_NS = 4,         /* in use: 0 */
+};
+
+struct hak_report_limit {
+	char key[24]; /* as in hakmemd.conf, NUL-terminated */
+	uint32_t scope;
+	uint32_t unit;
+	uint64_t owner; /* of UID: the user; of SESSION: its id; else 0 */
+	uint64_t limit; /* 0: there is none */
+	uint64_t used;  /* now; may be above a limit that was lowered */
+	uint64_t hits;  /* times that it refused something, or slowed a session down */
+};
+
+HAK_PIN_SIZE(struct hak_report_status, 224);
 HAK_PIN_FIELD(struct hak_report_status, leased_bytes, 64);
 HAK_PIN_FIELD(struct hak_report_status, open_fds, 152);
 HAK_PIN_FIELD(struct hak_report_status, stock_bytes, 160);
-HAK_PIN_SIZE(struct hak_report_session, 128);
+HAK_PIN_FIELD(struct hak_report_status, refusal, 216);
+HAK_PIN_SIZE(struct hak_report_session, 144);
 HAK_PIN_FIELD(struct hak_report_session, reserve, 120);
 HAK_PIN_FIELD(struct hak_report_session, since_ns, 40);
+HAK_PIN_FIELD(struct hak_report_session, refusal, 136);
+HAK_PIN_SIZE(struct hak_report_limit, 64);
+HAK_PIN_FIELD(struct hak_report_limit, owner, 32);

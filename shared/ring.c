@@ -61,6 +61,12 @@ uint32_t hak_ring_room(const struct hak_ring_end *end)
 	return used > end->size ? 0 : end->size - used;
 }
 
+bool hak_ring_ready(const struct hak_ring_end *end)
+{
+	/* Relaxed: only the pop that follows reads what the tail publishes. */
+	return atomic_load_explicit(&end->ring->tail, memory_order_relaxed) != end->mine;
+}
+
 bool hak_ring_must_wake(const struct hak_ring_end *end)
 {
 	/* Full fence: our tail must be visible before we look at the sleeper's flag; pairs with the

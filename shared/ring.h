@@ -63,6 +63,9 @@ int hak_ring_push(struct hak_ring_end *end, const void *entry);
 /* Copies one 64-byte entry out, once, and gives its place back. 0 or HAK_RING_E_*. */
 int hak_ring_pop(struct hak_ring_end *end, void *ret_entry);
 
+/* Consumer: true if a pop would find something, if only a corrupt index. */
+bool hak_ring_ready(const struct hak_ring_end *end);
+
 /* Producer: entries that can be pushed now; 0 also where the peer's index is corrupt. */
 uint32_t hak_ring_room(const struct hak_ring_end *end);
 

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shared/sys.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <linux/memfd.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -19,200 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Newer than Debian 12's headers; the values are kernel ABI. */
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
+#include "shared/sys_call.h"
+
+/* Newer than Debian 12's headers; the value is kernel ABI. */
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
-#ifndef PR_SET_VMA
-#define PR_SET_VMA           0x53564d41
-#define PR_SET_VMA_ANON_NAME 0
-#endif
-
-#define ANON (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
-
-/* Turns a -1/errno result into 0 or more, or -errno, and restores errno. */
-static inline long done(long r, int saved)
-{
-	if (r == -1)
-		r = -errno;
-	errno = saved;
-	return r;
-}
-/* The comma keeps errno's value from before the call. */
-#define SYS(call)                                \
-	({                                       \
-		int saved_errno = errno;         \
-		done((long)(call), saved_errno); \
-	})
-
-/*
- * For calls that are cancellation points: malloc is none, and a thread cancelled in here would
- * leave with the heap's lock. (Not bare system calls: ThreadSanitizer has to see descriptors come
- * and go.)
- */
-#define UNCANCELLED(call)                                \
-	({                                               \
-		int saved_state = hak_sys_hold_cancel(); \
-		long uncancelled = SYS(call);            \
-		hak_sys_let_cancel(saved_state);         \
-		uncancelled;                             \
-	})
-
-int hak_sys_memfd(int *ret_fd, const char *name, uint64_t size, bool seal_all)
-{
-	int seals = F_SEAL_SHRINK | F_SEAL_GROW | (seal_all ? F_SEAL_SEAL : 0);
-	long fd, r;
-
-	fd = SYS(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
-	if (fd == -EINVAL) /* before 6.3 */
-		fd = SYS(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-	if (fd < 0)
-		return (int)fd;
-	r = SYS(ftruncate((int)fd, (off_t)size));
-	if (r >= 0)
-		r = SYS(fchmod((int)fd, 0600));
-	if (r >= 0)
-		r = SYS(fcntl((int)fd, F_ADD_SEALS, seals));
-	if (r < 0) {
-		hak_sys_close((int)fd);
-		return (int)r;
-	}
-	*ret_fd = (int)fd;
-	return 0;
-}
-
-static int map(void **ret_base, void *at, uint64_t size, int prot, int flags, int fd, uint64_t off)
-{
-	int saved = errno;
-	void *p = mmap(at, size, prot, flags, fd, (off_t)off);
-	int r = p == MAP_FAILED ? -errno : 0;
-
-	errno = saved;
-	if (!r && ret_base)
-		*ret_base = p;
-	return r;
-}
-
-int hak_sys_reserve(void **ret_base, void *hint, uint64_t size, uint64_t align)
-{
-	void *p = NULL;
-	uint64_t pad, lead;
-	int r = -ENOMEM;
-
-	if (hint)
-		r = map(&p, hint, size, PROT_NONE, ANON | MAP_FIXED_NOREPLACE, -1, 0);
-	if (!r && p == hint && (!align || !((uintptr_t)p & (align - 1)))) {
-		*ret_base = p;
-		return 0;
-	}
-	if (!r)
-		(void)hak_sys_unmap(p, size);
-	pad = align > 4096 ? align : 0;
-	r = map(&p, NULL, size + pad, PROT_NONE, ANON, -1, 0);
-	if (r < 0)
-		return r;
-	if (pad) { /* keep the aligned part */
-		lead = hak_align_up((uintptr_t)p, align) - (uintptr_t)p;
-		if (lead)
-			(void)hak_sys_unmap(p, lead);
-		if (pad - lead)
-			(void)hak_sys_unmap(hak_at(p, lead + size), pad - lead);
-		p = hak_at(p, lead);
-	}
-	*ret_base = p;
-	return 0;
-}
-
-int hak_sys_map_anon(void **ret_base, uint64_t size)
-{
-	return map(ret_base, NULL, size, PROT_READ | PROT_WRITE, ANON, -1, 0);
-}
-
-int hak_sys_map_zero(void **ret_base, uint64_t size)
-{
-	return map(ret_base, NULL, size, PROT_READ, ANON, -1, 0);
-}
-
-int hak_sys_map_zero_at(void *at, uint64_t size)
-{
-	return map(NULL, at, size, PROT_READ, ANON | MAP_FIXED_NOREPLACE, -1, 0);
-}
-
-int hak_sys_map_anon_at(void *at, uint64_t size)
-{
-	return map(NULL, at, size, PROT_READ | PROT_WRITE, ANON | MAP_FIXED, -1, 0);
-}
-
-int hak_sys_map_none_at(void *at, uint64_t size)
-{
-	return map(NULL, at, size, PROT_NONE, ANON | MAP_FIXED, -1, 0);
-}
-
-int hak_sys_map_shared(void **ret_base, void *at, int fd, uint64_t off, uint64_t size)
-{
-	return map(ret_base, at, size, PROT_READ | PROT_WRITE,
-		   MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED : 0), fd, off);
-}
-
-int hak_sys_map_private_at(void *at, int fd, uint64_t off, uint64_t size)
-{
-	return map(NULL, at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED,
-		   fd, off);
-}
-
-int hak_sys_move_over(void *from, void *at, uint64_t size)
-{
-	int saved = errno;
-	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, at);
-	int r = p == MAP_FAILED ? -errno : 0;
-
-	errno = saved;
-	return r;
-}
-
-int hak_sys_map_readonly(void **ret_base, int fd, uint64_t size)
-{
-	return map(ret_base, NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-}
-
-int hak_sys_unmap(void *at, uint64_t size)
-{
-	return (int)SYS(munmap(at, size));
-}
-
-int hak_sys_protect_rw(void *at, uint64_t size)
-{
-	return (int)SYS(mprotect(at, size, PROT_READ | PROT_WRITE));
-}
-
-int hak_sys_advise(void *at, uint64_t size, int advice)
-{
-	return (int)SYS(madvise(at, size, advice));
-}
-
-void hak_sys_name(void *at, uint64_t size, const char *name)
-{
-	(void)SYS(prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, at, size, name));
-}
-
-int hak_sys_punch(int fd, uint64_t off, uint64_t size)
-{
-	return (int)UNCANCELLED(
-		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
-}
-
-int hak_sys_fallocate(int fd, uint64_t off, uint64_t size)
-{
-	return (int)UNCANCELLED(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)size));
-}
-
-int hak_sys_add_seals(int fd, int seals)
-{
-	return (int)SYS(fcntl(fd, F_ADD_SEALS, seals));
-}
 
 int hak_sys_close(int fd)
 {
@@ -394,6 +204,28 @@ void hak_sys_write(int fd, const void *buf, size_t size)
 		p += n;
 		size -= (size_t)n;
 	}
+}
+
+void hak_sys_say(const void *buf, size_t size)
+{
+	static const int deadly[] = { SIGPIPE, SIGXFSZ };
+	const struct timespec none = { 0 };
+	sigset_t ours, before, pending;
+
+	(void)sigemptyset(&ours);
+	for (size_t i = 0; i < hak_array_size(deadly); i++)
+		(void)sigaddset(&ours, deadly[i]);
+	(void)pthread_sigmask(SIG_BLOCK, &ours, &before);
+	(void)sigpending(&pending);
+	hak_sys_write(STDERR_FILENO, buf, size);
+	for (size_t i = 0; i < hak_array_size(deadly); i++) {
+		(void)sigemptyset(&ours);
+		(void)sigaddset(&ours, deadly[i]);
+		/* What was pending before is the program's own. */
+		if (!sigismember(&pending, deadly[i]))
+			(void)UNCANCELLED(sigtimedwait(&ours, NULL, &none));
+	}
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 ssize_t hak_sys_read_file(const char *path, char *buf, size_t size)

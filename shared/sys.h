@@ -56,10 +56,16 @@ int hak_sys_map_shared(void **ret_base, void *at, int fd, uint64_t off, uint64_t
 int hak_sys_map_private_at(void *at, int fd, uint64_t off, uint64_t size);
 /* Moves the pages at `from` over [at, at + size) in one step. */
 int hak_sys_move_over(void *from, void *at, uint64_t size);
+/* The same, and leaves fresh zeroed private memory at `from`; both are private and anonymous. */
+int hak_sys_move_pages(void *from, void *at, uint64_t size);
 int hak_sys_map_readonly(void **ret_base, int fd, uint64_t size);
 int hak_sys_unmap(void *at, uint64_t size);
 int hak_sys_protect_rw(void *at, uint64_t size);
+/* Inaccessible; its contents stay. */
+int hak_sys_protect_none(void *at, uint64_t size);
 int hak_sys_advise(void *at, uint64_t size, int advice);
+/* Counts the 4 KiB pages of [at, at + size) that are in memory; 2 MiB at the most. */
+int hak_sys_resident(const void *at, uint64_t size, uint32_t *ret_pages);
 /* Names a private mapping in /proc/self/maps where the kernel can; failure is of no account. */
 void hak_sys_name(void *at, uint64_t size, const char *name);
 
@@ -118,6 +124,9 @@ int hak_sys_getcpu(unsigned *ret_cpu, unsigned *ret_node);
 
 /* Writes all of it to a descriptor, as far as that can be done; for messages. */
 void hak_sys_write(int fd, const void *buf, size_t size);
+/* The same to standard error, for words in somebody else's process: where that is a pipe without
+ * a reader, or a file that may not grow, nothing happens, not a signal that ends the program. */
+void hak_sys_say(const void *buf, size_t size);
 /* Reads at most size - 1 bytes of a small file and ends them with NUL; the length or an error. */
 ssize_t hak_sys_read_file(const char *path, char *buf, size_t size);
 uint64_t hak_sys_random(void);

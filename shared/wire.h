@@ -24,10 +24,12 @@
 
 #define HAK_WIRE_MAGIC       0x4d4b4148u /* "HAKM" */
 #define HAK_WIRE_VERSION_MIN 1u
-#define HAK_WIRE_VERSION_MAX 1u
-#define HAK_WIRE_SIZE        64u
-#define HAK_WIRE_TEXT        48u
-#define HAK_WIRE_FDS_MAX     4u
+#define HAK_WIRE_VERSION_MAX 2u
+/* From here on completions say why a lease was refused. */
+#define HAK_WIRE_VERSION_REASONS 2u
+#define HAK_WIRE_SIZE            64u
+#define HAK_WIRE_TEXT            48u
+#define HAK_WIRE_FDS_MAX         4u
 
 /* A path with its NUL, as sockaddr_un has it. */
 #define HAK_SOCKET_PATH_MAX 108u
@@ -45,6 +47,7 @@ enum hak_wire_type {
 enum hak_wire_query {
 	HAK_QUERY_STATUS = 1,   /* one struct hak_report_status */
 	HAK_QUERY_SESSIONS = 2, /* struct hak_report_session, one each */
+	HAK_QUERY_LIMITS = 3,   /* struct hak_report_limit, one for each limit and whom it binds */
 };
 
 #define HAK_HELLO_RESUME 1u

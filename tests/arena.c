@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiny/mixed.h"
 #include "tiny/tiny.h"
 
 #include <cmocka.h>
@@ -60,18 +61,19 @@ static void give(uint32_t slab, uint32_t n)
 
 static void *meta(size_t size)
 {
+	size_t align = size < HAK_MAGAZINE_ALIGN ? HAK_LINE : HAK_MAGAZINE_ALIGN;
 	void **p = NULL;
 
 	pthread_mutex_lock(&arena.lock);
 	if (!arena.no_meta)
-		p = calloc(1, size + HAK_LINE);
+		p = calloc(1, size + 2 * align);
 	if (p) {
 		*p = metas;
 		metas = p;
 		arena.metas++;
 	}
 	pthread_mutex_unlock(&arena.lock);
-	return p ? hak_at(p, HAK_LINE) : NULL;
+	return p ? (void *)hak_align_up((uintptr_t)p + 1, align) : NULL;
 }
 
 void arena_init(uint32_t n_slabs)
@@ -119,14 +121,14 @@ uint64_t arena_blocks(void)
 static const char *check_run(uint32_t first)
 {
 	const struct hak_slab *slab = &slabs[first];
-	uint32_t n = hak_class[slab->class].slabs;
+	uint32_t n = hak_class[slab->class].slabs, byte = hak_tiny.checked ? 0 : 2 * slab->class;
 
 	if (!hak_slab_check(slab))
 		return "a slab's bitmap";
 	if (slab->on_list != (slab->n_free != 0))
 		return "a slab on the list without free blocks, or the other way round";
 	for (uint32_t i = 0; i < n; i++) {
-		if (!arena.is_taken[first + i] || pagemap[first + i] != 2 * slab->class)
+		if (!arena.is_taken[first + i] || pagemap[first + i] != byte)
 			return "the page map";
 		if (i && (slab[i].kind != HAK_SLAB_INSIDE || slab[i].back != i ||
 			  slab[i].class != slab->class))
@@ -135,12 +137,14 @@ static const char *check_run(uint32_t first)
 	return NULL;
 }
 
-static const char *check_list(const struct hak_central *central, uint32_t class)
+/* `in_mixed`: blocks of the class that lie in mixed slabs. */
+static const char *check_list(const struct hak_central *central, uint32_t class, uint64_t in_mixed)
 {
 	uint32_t prev = HAK_NO_SLAB, empty = 0;
 	uint64_t runs = 0, listed = 0, blocks = 0, with_free = 0;
 
-	for (uint32_t i = central->partial; i != HAK_NO_SLAB; prev = i, i = slabs[i].next) {
+	for (uint32_t i = central->begun ? central->partial : HAK_NO_SLAB; i != HAK_NO_SLAB;
+	     prev = i, i = slabs[i].next) {
 		if (slabs[i].class != class || !slabs[i].on_list || slabs[i].prev != prev)
 			return "the list of slabs with free blocks";
 		if (++listed > arena.n_slabs)
@@ -158,16 +162,37 @@ static const char *check_list(const struct hak_central *central, uint32_t class)
 		return "a slab with free blocks that is on no list";
 	if (empty != central->n_empty || runs * hak_class[class].slabs != central->slabs)
 		return "the number of slabs";
-	return blocks == central->blocks ? NULL : "the number of blocks";
+	if (in_mixed != central->mixed)
+		return "the number of blocks in mixed slabs";
+	return blocks + in_mixed == central->blocks ? NULL : "the number of blocks";
+}
+
+static const char *check_mixed(uint64_t ret_blocks[HAK_CLASSES], uint64_t *ret_slabs)
+{
+	uint64_t free = 0;
+
+	for (uint32_t i = 0; i < arena.n_slabs; i++) {
+		if (slabs[i].kind != HAK_SLAB_MIXED)
+			continue;
+		++*ret_slabs;
+		free += slabs[i].n_free * HAK_GRANULE;
+		if (!hak_mixed_check(&slabs[i], ret_blocks) || slabs[i].back)
+			return "a mixed slab";
+		if (!arena.is_taken[i] || pagemap[i])
+			return "a mixed slab in the page map";
+	}
+	return *ret_slabs == hak_mixed_slabs() && free == hak_mixed_free()
+		       ? NULL
+		       : "the sums of mixed slabs";
 }
 
 const char *arena_check(void)
 {
-	const char *wrong = NULL;
-	uint64_t held = 0;
+	uint64_t in_mixed[HAK_CLASSES] = { 0 }, held = 0;
+	const char *wrong = check_mixed(in_mixed, &held);
 
 	for (uint32_t c = 1; c < HAK_CLASSES && !wrong; c++) {
-		wrong = check_list(&hak_tiny.central[c], c);
+		wrong = check_list(&hak_tiny.central[c], c, in_mixed[c]);
 		held += hak_tiny.central[c].slabs;
 	}
 	for (uint32_t i = 0; i < arena.n_slabs && !wrong; i++) {
@@ -176,5 +201,7 @@ const char *arena_check(void)
 		else if (slabs[i].kind == HAK_SLAB_NONE && (pagemap[i] || arena.is_taken[i]))
 			wrong = "a slab that is nobody's";
 	}
-	return wrong ? wrong : held == arena.taken ? NULL : "slabs taken and slabs held";
+	return wrong                                                ? wrong
+	       : held == arena.taken && held == hak_tiny.slabs_held ? NULL
+								    : "slabs taken and slabs held";
 }

@@ -35,8 +35,8 @@ void arena_deinit(void);
 
 /*
  * The invariants of all centrals, as far as they can be seen from outside: lists, counts, bitmaps,
- * page map, and that every slab taken from the source is in one class. NULL, or what is wrong.
- * No other thread may be at work.
+ * page map, and that every slab taken from the source is in one class or mixed. NULL, or what is
+ * wrong. No other thread may be at work.
  */
 const char *arena_check(void);
 

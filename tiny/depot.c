@@ -11,22 +11,17 @@
 
 #define LINK (HAK_MAGAZINE_ALIGN / sizeof(void *) - 1)
 
-/* Arrays are cut from pieces of metadata of this size; alignment costs one array in each. */
-#define PIECE_SIZE ((size_t)16 << 10)
-
 struct depot {
-	pthread_mutex_t lock;
+	struct hak_lock lock;
 	void **full;  /* tops of magazines, linked through their arrays' last words */
 	void **empty; /* bottoms, the same way */
 } HAK_ALIGNED(64);
 
 static struct depot depots[HAK_CLASSES];
 
-/* Arrays of no class; linked like the others. Guarded by the lock of class 0's depot, which has no
- * magazines. */
+/* Arrays of no class; linked like the others. */
 static void **store;
-static char *fresh, *fresh_end; /* arrays never used: their pages are not touched yet */
-#define STORE_LOCK (&depots[0].lock)
+static struct hak_lock store_lock;
 
 static _Atomic uint64_t held; /* bytes of blocks in all depots */
 
@@ -36,56 +31,23 @@ static void push(void ***list, void **bottom, void **entry)
 	*list = entry;
 }
 
-void hak_depot_init(void)
-{
-	pthread_mutexattr_t attr;
-
-	/* Held for a dozen instructions: a thread that meets another here spins for that long. */
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	for (uint32_t c = 0; c < HAK_CLASSES; c++)
-		pthread_mutex_init(&depots[c].lock, &attr);
-	pthread_mutexattr_destroy(&attr);
-}
-
-/* Under the store's lock. */
-static void **array_fresh(void)
-{
-	void **bottom;
-
-	if (fresh == fresh_end) {
-		char *p = hak_tiny.source.meta(PIECE_SIZE);
-
-		if (!p)
-			return NULL;
-		fresh = (char *)hak_align_up((uintptr_t)p, HAK_MAGAZINE_ALIGN);
-		fresh_end = (char *)(((uintptr_t)p + PIECE_SIZE) &
-				     ~(uintptr_t)(HAK_MAGAZINE_ALIGN - 1));
-	}
-	bottom = (void **)fresh;
-	fresh += HAK_MAGAZINE_ALIGN;
-	return bottom;
-}
-
 void **hak_depot_array(void)
 {
 	void **bottom;
 
-	pthread_mutex_lock(STORE_LOCK);
+	hak_lock_take(&store_lock);
 	bottom = store;
 	if (bottom)
 		store = bottom[LINK];
-	else
-		bottom = array_fresh();
-	pthread_mutex_unlock(STORE_LOCK);
-	return bottom;
+	hak_lock_drop(&store_lock);
+	return bottom ? bottom : hak_tiny.source.meta(HAK_MAGAZINE_ALIGN);
 }
 
 void hak_depot_array_give(void **bottom)
 {
-	pthread_mutex_lock(STORE_LOCK);
+	hak_lock_take(&store_lock);
 	push(&store, bottom, bottom);
-	pthread_mutex_unlock(STORE_LOCK);
+	hak_lock_drop(&store_lock);
 }
 
 static uint64_t bytes_of(uint32_t class, void **bottom, void **top)
@@ -99,9 +61,10 @@ void **hak_depot_take(uint32_t class, void **empty)
 	void **top;
 
 	/* Without the lock: a magazine missed is found next time. */
-	if (!__atomic_load_n(&depot->full, __ATOMIC_RELAXED))
+	if (!atomic_load_explicit(&held, memory_order_relaxed) ||
+	    !__atomic_load_n(&depot->full, __ATOMIC_RELAXED))
 		return NULL;
-	pthread_mutex_lock(&depot->lock);
+	hak_lock_take(&depot->lock);
 	top = depot->full;
 	if (top) {
 		void **bottom = hak_magazine_bottom(top);
@@ -111,7 +74,7 @@ void **hak_depot_take(uint32_t class, void **empty)
 		atomic_fetch_sub_explicit(&held, bytes_of(class, bottom, top),
 					  memory_order_relaxed);
 	}
-	pthread_mutex_unlock(&depot->lock);
+	hak_lock_drop(&depot->lock);
 	return top;
 }
 
@@ -131,7 +94,7 @@ void **hak_depot_put(uint32_t class, void **bottom, void **top)
 
 	if (!has_room(bytes))
 		return NULL;
-	pthread_mutex_lock(&depot->lock);
+	hak_lock_take(&depot->lock);
 	empty = depot->empty;
 	if (empty)
 		depot->empty = empty[LINK];
@@ -142,7 +105,7 @@ void **hak_depot_put(uint32_t class, void **bottom, void **top)
 		__atomic_store_n(&depot->full, top, __ATOMIC_RELAXED);
 		atomic_fetch_add_explicit(&held, bytes, memory_order_relaxed);
 	}
-	pthread_mutex_unlock(&depot->lock);
+	hak_lock_drop(&depot->lock);
 	return empty;
 }
 
@@ -156,12 +119,12 @@ static void depot_trim(uint32_t class)
 	struct depot *depot = &depots[class];
 	void **full, **empty;
 
-	pthread_mutex_lock(&depot->lock);
+	hak_lock_take(&depot->lock);
 	full = depot->full;
 	empty = depot->empty;
 	__atomic_store_n(&depot->full, NULL, __ATOMIC_RELAXED);
 	depot->empty = NULL;
-	pthread_mutex_unlock(&depot->lock);
+	hak_lock_drop(&depot->lock);
 	while (full) {
 		void **bottom = hak_magazine_bottom(full), **next = bottom[LINK];
 
@@ -185,15 +148,16 @@ void hak_depot_trim(void)
 		depot_trim(c);
 }
 
-/* The store's lock, class 0's, is taken under the others and so comes last. */
 void hak_depot_lock_all(void)
 {
-	for (uint32_t c = HAK_CLASSES; c-- > 0;)
-		pthread_mutex_lock(&depots[c].lock);
+	for (uint32_t c = 1; c < HAK_CLASSES; c++)
+		hak_lock_take(&depots[c].lock);
+	hak_lock_take(&store_lock);
 }
 
 void hak_depot_unlock_all(void)
 {
-	for (uint32_t c = 0; c < HAK_CLASSES; c++)
-		pthread_mutex_unlock(&depots[c].lock);
+	hak_lock_drop(&store_lock);
+	for (uint32_t c = 1; c < HAK_CLASSES; c++)
+		hak_lock_drop(&depots[c].lock);
 }

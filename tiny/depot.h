@@ -20,9 +20,6 @@
 
 #include "tiny/tiny.h"
 
-/* Once, before any other call. */
-void hak_depot_init(void);
-
 /* An empty magazine's array; NULL: out of memory. Given back, it is kept for any thread. */
 void **hak_depot_array(void);
 void hak_depot_array_give(void **bottom);

@@ -7,13 +7,15 @@
  *
  *   BLOCKS  the first slab of a run cut into blocks: n_free == set bits in `bits`
  *   INSIDE  a further slab of such a run, `back` slabs behind its first
+ *   MIXED   blocks of any class; mixed.h says what the fields mean there
  *   SPAN    the first slab of one large block of n_slabs slabs
  *   CACHED  such a one, freed and kept for the next of its size
  *   NONE    everything else, also the further slabs of a span
  *
- * Descriptors of BLOCKS are written under their class's lock, of SPAN under the heap's. A thread
- * that holds a block may read `kind`, `class`, `back`, `n_slabs` of its slab without a lock: they
- * do not change while a block of it is out.
+ * Descriptors of BLOCKS are written under their class's lock, of MIXED under their pool's, of SPAN
+ * under the heap's. A thread that holds a block may read `kind`, `class`, `back`, `n_slabs` of its
+ * slab without a lock: they do not change while a block of it is out, except that BLOCKS become
+ * MIXED.
  */
 #pragma once
 
@@ -23,6 +25,7 @@ enum hak_slab_kind {
 	HAK_SLAB_NONE = 0,
 	HAK_SLAB_BLOCKS,
 	HAK_SLAB_INSIDE,
+	HAK_SLAB_MIXED,
 	HAK_SLAB_SPAN,
 	HAK_SLAB_CACHED,
 };
@@ -31,18 +34,24 @@ enum hak_slab_kind {
 
 struct hak_slab {
 	uint8_t kind;  /* enum hak_slab_kind */
-	uint8_t class; /* BLOCKS, INSIDE */
+	uint8_t class; /* BLOCKS, INSIDE; MIXED: which ring */
 	uint8_t back;  /* INSIDE */
 	uint8_t on_list;
 	uint32_t n_free;
 	uint32_t hint; /* bitmap words below it are all zero */
 	uint32_t next; /* central's list of slabs with free blocks; HAK_NO_SLAB ends it */
 	uint32_t prev;
-	uint32_t reserved;
+	union {
+		uint32_t longest; /* MIXED: no run of free granules is longer */
+		/* SPAN, CACHED of the checked path: from its start to the block's; set, as `asked`
+		 * is, once `hint` is not 0 */
+		uint32_t front;
+	};
 	uint64_t n_slabs; /* SPAN */
 	uint64_t *bits;   /* set: free */
 	uint64_t word;    /* the bitmap itself where it fits */
-	uint64_t pad[2];
+	uint64_t asked;   /* the size asked for, where `front` is */
+	uint64_t pad;
 };
 HAK_PIN_SIZE(struct hak_slab, 64);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tiny/thread.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "tiny/central.h"
@@ -11,8 +12,9 @@
 
 __thread struct hak_thread hak_thread;
 
-static pthread_key_t exit_key;
-static bool has_key;
+/* Not zero: so it lies with the data that every process touches. */
+#define NO_KEY ((pthread_key_t)-1)
+static pthread_key_t exit_key = NO_KEY;
 
 static void **bottom_of(const struct hak_bin *bin)
 {
@@ -118,10 +120,10 @@ int hak_thread_init(bool magazines)
 {
 	int r = 0;
 
-	hak_depot_init();
 	if (magazines) {
 		r = pthread_key_create(&exit_key, on_thread_exit);
-		has_key = r == 0;
+		if (r)
+			exit_key = NO_KEY;
 	}
 	return -r;
 }
@@ -131,7 +133,7 @@ static bool thread_ready(struct hak_thread *t)
 {
 	if (HAK_LIKELY(t->state == HAK_THREAD_READY))
 		return true;
-	if (t->state != HAK_THREAD_NEW || !has_key)
+	if (t->state != HAK_THREAD_NEW || exit_key == NO_KEY)
 		return false;
 	/* Setting a key's value may allocate: those blocks come from the centrals. */
 	t->state = HAK_THREAD_SETTING_UP;

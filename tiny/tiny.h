@@ -74,13 +74,21 @@ extern uint8_t *hak_pagemap;
 /* The other ways, in libclient: each does the whole job. */
 __attribute__((noinline)) void *hak_alloc_cold(size_t size);
 __attribute__((noinline)) void hak_free_cold(void *p);
+__attribute__((noinline)) void hak_free_sized_cold(void *p, size_t size);
 
 #pragma GCC visibility pop
+
+/* Relaxed: of a slab that becomes mixed the byte becomes 0 while blocks are out; mixed.h says why
+ * the old one is as good. */
+HAK_INLINE uint8_t hak_page_byte(const void *p)
+{
+	return __atomic_load_n(&hak_pagemap[(uintptr_t)p >> HAK_SLAB_SHIFT], __ATOMIC_RELAXED);
+}
 
 /* The class of the plain slab that p lies in, or 0. */
 HAK_INLINE uint32_t hak_page_class(const void *p)
 {
-	return hak_pagemap[(uintptr_t)p >> HAK_SLAB_SHIFT] / 2u;
+	return hak_page_byte(p) / 2u;
 }
 
 #if defined(__x86_64__) && defined(HAK_TLS_INITIAL_EXEC) && defined(__SEG_FS)
@@ -115,15 +123,28 @@ HAK_INLINE void *hak_tiny_alloc(size_t size)
 	return hak_tiny_alloc_else(size, hak_alloc_cold);
 }
 
-HAK_INLINE void hak_tiny_free(void *p)
+/* False: p is for the cold way. */
+HAK_INLINE bool hak_tiny_free_hot(void *p)
 {
-	hak_bin_ref bin = hak_bin_of_byte(hak_pagemap[(uintptr_t)p >> HAK_SLAB_SHIFT]);
+	hak_bin_ref bin = hak_bin_of_byte(hak_page_byte(p));
 	void **top = hak_bin_top(bin);
 
-	if (HAK_UNLIKELY(hak_bin_full(bin, top))) {
-		hak_free_cold(p);
-		return;
-	}
+	if (HAK_UNLIKELY(hak_bin_full(bin, top)))
+		return false;
 	*top = p;
 	hak_bin_pushed(bin);
+	return true;
+}
+
+HAK_INLINE void hak_tiny_free(void *p)
+{
+	if (HAK_UNLIKELY(!hak_tiny_free_hot(p)))
+		hak_free_cold(p);
+}
+
+/* What the caller says of the size is of use to the checked path only. */
+HAK_INLINE void hak_tiny_free_sized(void *p, size_t size)
+{
+	if (HAK_UNLIKELY(!hak_tiny_free_hot(p)))
+		hak_free_sized_cold(p, size);
 }

@@ -13,11 +13,12 @@
 #define EXIT_USAGE 2
 
 static const char help[] =
-	"usage: hakctl [--socket PATH] [--json] status | sessions | version\n"
+	"usage: hakctl [--socket PATH] [--json] status | sessions | limits | version\n"
 	"       hakctl --help\n"
 	"\n"
 	"  status         what the daemon holds and has done\n"
 	"  sessions       its client processes and what each of them holds\n"
+	"  limits         every limit, whom it binds, and how much of it is in use\n"
 	"  version        the version of hakctl and of the protocol; asks no daemon\n"
 	"\n"
 	"  --socket PATH  the daemon's socket (default $HAKMEM_SOCKET, then\n"
@@ -26,7 +27,8 @@ static const char help[] =
 	"  --help         print this and exit\n"
 	"\n"
 	"In the table of sessions, S is the state: A attached, D detached (the process closed its\n"
-	"socket and lives on), and SUPERSL., HUGE and FROZEN count superslabs of 2 MiB.\n"
+	"socket and lives on), SUPERSL., HUGE and FROZEN count superslabs of 2 MiB, and REFUSED\n"
+	"says why the last request for memory was refused: a key of hakmemd.conf(5), or memory.\n"
 	"\n"
 	"exit status: 0  done\n"
 	"             1  no daemon, an answer that is none, a refusal; the reason is on stderr\n"
@@ -75,7 +77,8 @@ static int parse_arguments(struct arguments *args, int argc, char **argv)
 		}
 	}
 	if (optind == argc) {
-		fputs("hakctl: a command is missing: status, sessions or version\n", stderr);
+		fputs("hakctl: a command is missing: status, sessions, limits or version\n",
+		      stderr);
 		return usage();
 	}
 	args->command = argv[optind++];
@@ -135,10 +138,30 @@ static int sessions(const struct arguments *args)
 	return r;
 }
 
+static int limits(const struct arguments *args)
+{
+	struct query query = QUERY_NULL;
+	int r = query_run(&query, args->socket, HAK_QUERY_LIMITS, sizeof(struct hak_report_limit));
+
+	if (r < 0)
+		r = report_failure(query.error);
+	else if (!args->json)
+		render_limits_text(query.records, query.count);
+	else if (render_limits_json(query.records, query.count) < 0)
+		r = report_failure("out of memory");
+	query_deinit(&query);
+	return r;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct arguments *args);
-} commands[] = { { "status", status }, { "sessions", sessions }, { "version", version } };
+} commands[] = {
+	{ "status", status },
+	{ "sessions", sessions },
+	{ "limits", limits },
+	{ "version", version },
+};
 
 static const char *default_socket(void)
 {

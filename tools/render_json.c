@@ -28,18 +28,18 @@ struct field {
 	}
 
 static const struct field status_fields[] = {
-	STATUS(sessions),      STATUS(sessions_total), STATUS(leased_bytes),
-	STATUS(frozen_bytes),  STATUS(huge_bytes),     STATUS(requests_total),
-	STATUS(leases_total),  STATUS(returns_total),  STATUS(reclaimed_total),
-	STATUS(refused_total), STATUS(evicted_total),  STATUS(limit_bytes),
-	STATUS(nodes),         STATUS(open_fds),       STATUS(stock_bytes),
-	STATUS(stock_regions),
+	STATUS(sessions),      STATUS(sessions_total),    STATUS(leased_bytes),
+	STATUS(frozen_bytes),  STATUS(huge_bytes),        STATUS(requests_total),
+	STATUS(leases_total),  STATUS(returns_total),     STATUS(reclaimed_total),
+	STATUS(refused_total), STATUS(evicted_total),     STATUS(limit_bytes),
+	STATUS(nodes),         STATUS(open_fds),          STATUS(stock_bytes),
+	STATUS(stock_regions), STATUS(turned_away_total), STATUS(slowed_total),
 };
 
 static const struct field session_fields[] = {
-	SESSION(superslabs), SESSION(frozen),   SESSION(huge),
-	SESSION(bytes),      SESSION(requests), SESSION(granted),
-	SESSION(returned),   SESSION(refused),  SESSION(reserve),
+	SESSION(superslabs), SESSION(frozen),  SESSION(huge),     SESSION(bytes),
+	SESSION(requests),   SESSION(granted), SESSION(returned), SESSION(refused),
+	SESSION(reserve),    SESSION(slowed),
 };
 
 /* JSON's readers, jansson first, have no integers above this. */
@@ -94,6 +94,25 @@ static int print(json_t *root, int r)
 	return r ? -1 : 0;
 }
 
+static json_t *last_refusal(const struct hak_report_status *status)
+{
+	json_t *one;
+	int r;
+
+	if (!status->refusal)
+		return json_null();
+	one = json_object();
+	r = json_object_set_new(one, "reason", json_string(hak_refusal_name(status->refusal)));
+	r |= set_number(one, "session", status->refusal_session);
+	r |= set_number(one, "pid", status->refusal_pid);
+	r |= set_number(one, "uid", status->refusal_uid);
+	r |= set_number(one, "age_ns", render_since(status->now_ns, status->refusal_ns));
+	if (r == 0)
+		return one;
+	json_decref(one);
+	return NULL;
+}
+
 int render_status_json(const struct hak_report_status *status)
 {
 	json_t *root = json_object();
@@ -109,7 +128,14 @@ int render_status_json(const struct hak_report_status *status)
 	r |= set_fields(root, status, status_fields, hak_array_size(status_fields));
 	r |= json_object_set_new(root, "ring_wait",
 				 json_string(status->io_uring_futex ? "io_uring" : "threads"));
+	r |= json_object_set_new(root, "last_refusal", last_refusal(status));
 	return print(root, r);
+}
+
+/* What the daemon refused last: null, or why. */
+static json_t *refusal(uint32_t reason)
+{
+	return reason ? json_string(hak_refusal_name(reason)) : json_null();
 }
 
 static const char *state_name(uint32_t state)
@@ -134,6 +160,7 @@ static int add_session(json_t *list, const struct hak_report_session *s, uint64_
 	r |= set_number(one, "age_ns", render_since(now_ns, s->since_ns));
 	r |= set_fields(one, s, session_fields, hak_array_size(session_fields));
 	r |= set_number(one, "idle_ns", render_since(now_ns, last));
+	r |= json_object_set_new(one, "last_refusal", refusal(s->refusal));
 	return r | json_array_append_new(list, one);
 }
 
@@ -144,6 +171,37 @@ int render_sessions_json(const struct hak_report_session *sessions, uint64_t n, 
 
 	for (uint64_t i = 0; i < n && r == 0; i++)
 		r = add_session(list, &sessions[i], now_ns);
+	return print(root, r);
+}
+
+static int add_limit(json_t *list, const struct hak_report_limit *limit)
+{
+	static const char *const units[] = { "unknown", "bytes", "count", "per_second", "ns" };
+	static const char *const scopes[] = { "unknown", "daemon", "uid", "session" };
+	uint32_t unit = limit->unit < hak_array_size(units) ? limit->unit : 0;
+	uint32_t scope = limit->scope < hak_array_size(scopes) ? limit->scope : 0;
+	json_t *one = json_object();
+	int r;
+
+	r = set_text(one, "key", limit->key, sizeof(limit->key));
+	r |= json_object_set_new(one, "scope", json_string(scopes[scope]));
+	if (scope == HAK_SCOPE_UID || scope == HAK_SCOPE_SESSION)
+		r |= set_number(one, scopes[scope], limit->owner);
+	r |= json_object_set_new(one, "unit", json_string(units[unit]));
+	r |= json_object_set_new(one, "limit", limit->limit ? number(limit->limit) : json_null());
+	r |= json_object_set_new(one, "used",
+				 unit == HAK_UNIT_NS ? json_null() : number(limit->used));
+	r |= set_number(one, "hits", limit->hits);
+	return r | json_array_append_new(list, one);
+}
+
+int render_limits_json(const struct hak_report_limit *limits, uint64_t n)
+{
+	json_t *root = json_object(), *list = json_array();
+	int r = json_object_set_new(root, "limits", list);
+
+	for (uint64_t i = 0; i < n && r == 0; i++)
+		r = add_limit(list, &limits[i]);
 	return print(root, r);
 }
 

@@ -180,6 +180,14 @@ int raw_open(struct raw *ret_raw, const char *path)
 	return greet(ret_raw, path, &hello);
 }
 
+int raw_open_version(struct raw *ret_raw, const char *path, uint16_t version)
+{
+	struct hak_wire_frame hello = raw_hello();
+
+	hello.hello.version_max = version;
+	return greet(ret_raw, path, &hello);
+}
+
 int raw_resume(struct raw *ret_raw, const char *path, uint64_t session_id)
 {
 	struct hak_wire_frame hello = raw_hello();
@@ -363,6 +371,25 @@ static int query(const char *path, enum hak_wire_query what, void *ret_records, 
 int raw_sessions(const char *path, struct hak_report_session *ret_records, unsigned max)
 {
 	return query(path, HAK_QUERY_SESSIONS, ret_records, sizeof(*ret_records), max);
+}
+
+int raw_limits(const char *path, struct hak_report_limit *ret_records, unsigned max)
+{
+	return query(path, HAK_QUERY_LIMITS, ret_records, sizeof(*ret_records), max);
+}
+
+bool raw_limit(const char *path, const char *key, uint64_t owner, struct hak_report_limit *ret)
+{
+	struct hak_report_limit limits[128];
+	int n = raw_limits(path, limits, hak_array_size(limits));
+
+	for (int i = 0; i < n; i++) {
+		if (strcmp(limits[i].key, key) || limits[i].owner != owner)
+			continue;
+		*ret = limits[i];
+		return true;
+	}
+	return false;
 }
 
 int raw_status(const char *path, struct hak_report_status *ret_status)

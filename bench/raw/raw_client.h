@@ -44,6 +44,8 @@ int raw_wait_refused(int sock, int *ret_code, char ret_text[HAK_WIRE_TEXT]);
 struct hak_wire_frame raw_hello(void);
 /* Connects, says HELLO, maps what comes back. A refusal is its (negative) code. */
 int raw_open(struct raw *ret_raw, const char *path);
+/* The same with a client that speaks no later protocol version. */
+int raw_open_version(struct raw *ret_raw, const char *path, uint16_t version);
 int raw_resume(struct raw *ret_raw, const char *path, uint64_t session_id);
 /* Closes and unmaps, without BYE. */
 void raw_close(struct raw *raw);
@@ -76,4 +78,7 @@ int raw_ask(int sock, enum hak_wire_query what, void *ret_records, size_t record
 	    unsigned max);
 /* The same on a connection of its own. */
 int raw_sessions(const char *path, struct hak_report_session *ret_records, unsigned max);
+int raw_limits(const char *path, struct hak_report_limit *ret_records, unsigned max);
+/* That limit of that owner; false: it is not reported. */
+bool raw_limit(const char *path, const char *key, uint64_t owner, struct hak_report_limit *ret);
 int raw_status(const char *path, struct hak_report_status *ret_status);

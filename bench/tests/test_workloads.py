@@ -99,6 +99,14 @@ class Workloads(unittest.TestCase):
         self.assertGreaterEqual(line['held_kib'], line['live_kib'] * 0.9)
         self.assertAlmostEqual(line['held_per_live'], line['held_kib'] / line['live_kib'], 2)
 
+    def test_fragment_with_random_sizes_reports_each_generation(self):
+        for variant in 'refill', 'groups':
+            line = json.loads(start('fragment', '--variant', variant, '--ops', '8192').stdout)
+            self.assertAlmostEqual(line['live_kib'], 4096, delta=64)
+            self.assertGreaterEqual(line['held_per_live_1'], 0.9)
+            self.assertGreaterEqual(line['held_per_live_2'], line['held_per_live_1'] * 0.9)
+            self.assertAlmostEqual(line['held_per_live'], line['held_kib'] / line['live_kib'], 2)
+
     def test_the_same_seed_gives_the_same_load(self):
         runs = [json.loads(start('fragment', '--ops', '500', '--seed', '7').stdout)
                 for _ in range(2)]

@@ -85,6 +85,16 @@ struct hak_options {
  */
 int hak_init(const struct hak_options *options);
 
+/* Why hakmemd refused memory; others may be added. */
+enum hak_refused_for {
+	HAK_REFUSED_NOTHING = 0,       /* it did not, or it is too old to say why */
+	HAK_REFUSED_TOTAL_BYTES = 1,   /* the limit of all processes together */
+	HAK_REFUSED_UID_BYTES = 2,     /* the quota of the user */
+	HAK_REFUSED_SESSION_BYTES = 3, /* the quota of this process */
+	HAK_REFUSED_ADDRESSES = 4,     /* no such run of superslabs is free */
+	HAK_REFUSED_MEMORY = 5,        /* the machine has none */
+};
+
 /* `size` is set by the caller to sizeof(struct hak_info). */
 struct hak_info {
 	size_t size;
@@ -99,10 +109,26 @@ struct hak_info {
 	uint64_t returns;      /* superslabs given back so far */
 	uint64_t waits;        /* times that a thread waited for the daemon */
 	uint64_t refusals;     /* requests that the daemon refused */
+	uint64_t slab_bytes;   /* in slabs, from which blocks of up to 32 KiB are cut */
+	uint64_t block_bytes;  /* of these, in blocks that are not free, or in threads' caches */
+	uint64_t mixed_bytes;  /* of slab_bytes, in slabs of many sizes: the holes in use */
+	uint64_t limited;      /* of the refusals, because a limit of the daemon's was reached */
+	unsigned refused;      /* the last refusal: enum hak_refused_for, */
+	unsigned reserved2;
+	uint64_t refused_limit; /* the limit in bytes, if it was one, */
+	uint64_t refused_used;  /* and what was in use then */
 };
 
 /* -EINVAL: size. Fields that this library does not know are left alone. */
 int hak_info_get(struct hak_info *ret_info);
+
+/*
+ * Why the calling thread's last call failed, in words: "quota of 512 MiB reached by uid 1000 (510
+ * MiB in use; uid-bytes)". It makes sense only right after a failure, and knows refusals of hakmemd
+ * and what hak_init(), hak_info_get() and hak_aligned_alloc() object to; other failures leave the
+ * text as it was. "" if there was none. The text is the thread's own, until it asks again.
+ */
+const char *hak_detail(void);
 
 /* The version of the library, "MAJOR.MINOR.PATCH". Async-signal-safe. */
 const char *hak_version(void);

@@ -180,9 +180,10 @@ checked()
 	reported 'checked: a pointer into a block freed' \
 		"free of the inside of $at $where" "$deed" interior
 	reported 'checked: a block written to after its free' \
-		"write after free to $at $where" "$deed" written
+		"write after free to, or past the end of, $at, at byte 500 $where" "$deed" written
 	reported 'checked: a large block freed twice' \
-		"free of $at, which is no block in use" "$deed" twice-huge
+		"double free of $at \\(a large block of 4194304 bytes, in the span at $at\\)" \
+		"$deed" twice-huge
 	unset HAKMEM_FASTLANE_DIRECT
 }
 

@@ -76,7 +76,7 @@ wrong_paths()
 # named here save and restore it around other people's calls.
 errno_readers()
 {
-	local doors='shared/(sys|fdpass)\.c|(daemon|tools)/os\.c'
+	local doors='shared/(sys|sys_memory|fdpass)\.c|shared/sys_call\.h|(daemon|tools)/os\.c'
 	local contract='libclient/(alloc|interpose|interpose_cxx|libc_mode|client|fork)\.c'
 	local setting='libclient/[^:]*:[0-9]+:[[:space:]]*errno = [^;]*;$'
 
@@ -93,7 +93,7 @@ verdict 'libclient/ includes shared/, tiny/ and itself only' \
 verdict 'the public headers include no other of ours' direction libclient/include 'none of ours'
 verdict 'daemon/ includes shared/ and daemon/ only' direction daemon '(shared|daemon)/'
 verdict 'tools/ includes the public header and the wire formats only' \
-	direction tools '(libclient/include|tools)/|shared/(base|wire|report|fdpass|sys)\.h'
+	direction tools '(libclient/include|tools)/|shared/(base|wire|report|refusal|fdpass|sys)\.h'
 verdict 'bench/ includes no internals of daemon/ or libclient/' \
 	direction bench '(libclient/include|shared|tiny|bench)/'
 verdict 'examples/ include no header of ours by path' direction examples 'none of ours'

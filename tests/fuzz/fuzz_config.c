@@ -21,6 +21,10 @@ static void check_accepted(const struct config *config)
 	hak_assert(config->uid_bytes <= LIMIT_BYTES_MAX);
 	hak_assert(config->sessions && config->sessions <= LIMIT_SESSIONS_MAX);
 	hak_assert(config->uid_sessions && config->uid_sessions <= LIMIT_SESSIONS_MAX);
+	hak_assert(config->descriptors <= LIMIT_DESCRIPTORS_MAX &&
+		   config->uid_descriptors <= LIMIT_DESCRIPTORS_MAX);
+	hak_assert(config->session_requests <= LIMIT_REQUESTS_MAX &&
+		   config->uid_requests <= LIMIT_REQUESTS_MAX);
 	hak_assert(config->greeting_ms >= LIMIT_GREETING_MIN_MS &&
 		   config->greeting_ms <= LIMIT_GREETING_MAX_MS);
 }

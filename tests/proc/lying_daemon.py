@@ -15,7 +15,7 @@ import struct
 import sys
 
 REFUSED, BYE, REPORT = 3, 4, 6
-STATUS, SESSIONS = 1, 2
+STATUS, SESSIONS, LIMITS = 1, 2, 3
 STATUS_BYTES, SESSION_BYTES = 160, 120
 
 
@@ -41,6 +41,16 @@ def session(comm, state=1):
 def status(version=b"9.8.7"):
     return struct.pack("<16s16QIIQ", version, 77, 0xFEDCBA9876543210, 5, 10, *range(100, 112),
                        2, 0, 33)
+
+
+def limit(key, *numbers):
+    return struct.pack("<24sII4Q", key, *numbers)
+
+
+def refusals():
+    """A status with what it refused last: for uid-bytes, three seconds ago."""
+    old = struct.pack("<16s16QIIQ", b"9.8.7", 77, 1, 0, 10**10, *range(100, 112), 2, 0, 33)
+    return old + struct.pack("<6Q4I", 0, 0, 1, 2, 7 * 10**9, 7, 42, 1000, 2, 0)
 
 
 def pipe():
@@ -74,6 +84,10 @@ CASES = {
     "old-status": (report(STATUS, 136, 1), [records(status()[:136])]),
     "new-sessions": (report(SESSIONS, 200, 2),
                      [records(session(EVIL) + b"\xee" * 80 + session(b"q" * 16, 2) + b"\xee" * 80)]),
+    "limits": (report(LIMITS, 64, 2),
+               [records(limit(b"\x1b[2Jkey", 2, 3, 1000, 0, 5, 9) +
+                        limit(b"\xff", 77, 88, 3, 4, 5, 6))]),
+    "refusals": (report(STATUS, 224, 1), [records(refusals())]),
     "old-sessions": (report(SESSIONS, 40, 1), [records(session(b"old")[:40])]),
 }
 

@@ -278,6 +278,7 @@ static void __attribute__((noreturn)) serve(const char *socket, unsigned mode)
 		answer = (struct member_answer){ .info.size = sizeof(answer.info) };
 		obey(&order, &answer);
 		answer.timeouts = hak_heap.stats.timeouts;
+		(void)snprintf(answer.detail, sizeof(answer.detail), "%s", hak_detail());
 		must(!hak_info_get(&answer.info));
 		must(send(0, &answer, sizeof(answer), 0) == sizeof(answer));
 	}

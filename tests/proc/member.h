@@ -35,6 +35,7 @@ struct member_answer {
 	uint64_t ns;       /* that MEMBER_ALLOC spent in hak_malloc() */
 	uint64_t timeouts; /* waits for the daemon in vain, so far: this machine is overrun */
 	struct hak_info info;
+	char detail[160]; /* hak_detail() */
 };
 
 struct member {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/proc/rig.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -47,6 +48,38 @@ struct rig *rig_new(const char *config)
 	(void)snprintf(rig->config, sizeof(rig->config), "%s/conf", rig->dir);
 	write_file(rig->config, config ? config : "");
 	return rig;
+}
+
+void rig_configure(struct rig *rig, const char *name, const char *text)
+{
+	char path[256];
+
+	if (!name) {
+		write_file(rig->config, text);
+		return;
+	}
+	(void)snprintf(path, sizeof(path), "%s.d", rig->config);
+	assert_true(mkdir(path, 0755) == 0 || errno == EEXIST);
+	(void)snprintf(path, sizeof(path), "%s.d/%s", rig->config, name);
+	if (text)
+		write_file(path, text);
+	else
+		assert_int_equal(unlink(path), 0);
+}
+
+static void remove_drop_ins(struct rig *rig)
+{
+	char path[128 + 256];
+	struct dirent *entry;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "%s.d", rig->config);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	if (dir)
+		(void)closedir(dir);
+	(void)rmdir(path);
 }
 
 static const char *program(void)
@@ -113,6 +146,16 @@ void rig_wait_log(struct rig *rig, const char *text)
 	}
 }
 
+void rig_reload(struct rig *rig, const char *text)
+{
+	while (read_log(rig, 0))
+		;
+	rig->log_used = 0;
+	rig->log[0] = 0;
+	assert_int_equal(kill(rig->pid, SIGHUP), 0);
+	rig_wait_log(rig, text);
+}
+
 void rig_wait_ready(struct rig *rig)
 {
 	rig_wait_log(rig, "hakmemd: ready on ");
@@ -170,6 +213,7 @@ struct rig *rig_free(struct rig *rig)
 	hak_sys_close(rig->pidfd);
 	(void)unlink(rig->socket);
 	(void)unlink(rig->config);
+	remove_drop_ins(rig);
 	(void)snprintf(path, sizeof(path), "%s.lock", rig->socket);
 	(void)unlink(path);
 	(void)rmdir(rig->dir);

@@ -33,6 +33,10 @@ struct rig {
 
 /* A private directory and a configuration with this text; no daemon yet. */
 struct rig *rig_new(const char *config);
+/* Writes the configuration anew, or, with a name, that file of its drop-ins; NULL removes it. */
+void rig_configure(struct rig *rig, const char *name, const char *text);
+/* SIGHUP, and waits until the log has this text, said after it. */
+void rig_reload(struct rig *rig, const char *text);
 /* Starts the daemon and waits until it is ready. `args`: NULL-terminated, or NULL. */
 struct rig *rig_start(const char *config);
 void rig_launch(struct rig *rig, const char *const *args);

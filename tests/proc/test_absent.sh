@@ -21,6 +21,32 @@ check 'daemon mode says once, not in every child, that there is none' ended 0 "$
 run_without auto
 check 'auto mode is silent' ended 0 "$want" ''
 
+# Words must not cost the program its life: SIGXFSZ and SIGPIPE would.
+silently() # its standard error is the caller's
+{
+	local status=0
+
+	# shellcheck disable=SC2016 # for the inner shell
+	(
+		ulimit -f 0
+		exec env LD_PRELOAD="$HAKMALLOC" HAKMEM_MODE=daemon HAKMEM_SOCKET="$dir/none" \
+			bash -c 'x=$(printf %0500000d 1); exit $((${#x} / 100000))'
+	) || status=$?
+	return $status
+}
+
+status=0 out='' err=''
+silently 2> "$dir/full" || status=$?
+check 'a message that finds no room is dropped' ended 5 '' ''
+mkfifo "$dir/nobody"
+exec 8<> "$dir/nobody"
+exec 9> "$dir/nobody"
+exec 8>&- # no reader any more
+status=0
+silently 2>&9 || status=$?
+exec 9>&-
+check 'and so is one that nobody reads' ended 5 '' ''
+
 # It reads the pipe when it has a session, and goes on when the daemon is gone.
 mkfifo "$dir/go"
 start_daemon

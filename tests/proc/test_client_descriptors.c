@@ -4,7 +4,11 @@
  */
 #include "tests/proc/member.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
+
+#include "libclient/session.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -71,6 +75,49 @@ static void all_closed_and_the_daemon_dead_then_forked(void **state)
 	rig_free(rig);
 }
 
+static int open_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 4096; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Whichever of its descriptors the program closes: both are there again, the same memory is behind
+ * them (also where the new number is the old one), and none is left over. */
+static void any_closed_then_had_again(void **state)
+{
+	struct rig *rig = *state;
+
+	for (unsigned closed = 0; closed < 4; closed++) {
+		struct hak_session session;
+		struct hak_fd_id id;
+		int n, fd;
+
+		assert_int_equal(hak_session_open(&session, rig->socket), 0);
+		n = open_descriptors();
+		for (int times = 0; times < 3; times++) {
+			if (closed & 1)
+				assert_int_equal(close(session.sock), 0);
+			if (closed & 2)
+				assert_int_equal(close(session.region_fd), 0);
+			fd = hak_session_region_fd(&session);
+			assert_true(fd >= 0);
+			assert_int_equal(fd, session.region_fd);
+			assert_int_equal(hak_sys_fd_id(&id, fd), 0);
+			assert_int_equal(id.ino, session.region_id.ino);
+			assert_true(hak_session_alive(&session));
+			assert_true(hak_sys_fd_is(session.sock, &session.sock_id));
+			assert_int_equal(open_descriptors(), n);
+		}
+		assert_int_equal(hak_sys_unmap(session.segment, HAK_SEGMENT_SIZE), 0);
+		assert_int_equal(hak_sys_unmap(session.presence, 4096), 0);
+		hak_session_forget(&session);
+		assert_int_equal(open_descriptors(), n - 2);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -78,6 +125,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(all_closed_then_much_allocated_then_forked),
 		TEST(all_closed_then_forked),
+		TEST(any_closed_then_had_again),
 		cmocka_unit_test(all_closed_and_the_daemon_dead_then_forked),
 	};
 

@@ -267,6 +267,38 @@ static void a_thousand_killed_clients_leave_nothing_behind(void **state)
 	assert_true(rig_proc_number(rig, "VmRSS:") <= rss + 80);
 }
 
+/* Dies with a request under way, whose memory work may be anywhere between asked for and done. */
+static void dies_in_a_request(struct rig *rig, void *arg)
+{
+	enum hak_op op = *(enum hak_op *)arg;
+	struct hak_sqe sqe;
+	struct raw raw;
+	uint32_t first;
+
+	assert_int_equal(raw_open(&raw, rig->socket), 0);
+	assert_int_equal(raw_lease(&raw, 8, &first), 0);
+	sqe = raw_entry(&raw, op);
+	sqe.first = op == HAK_OP_RETURN ? first : 0;
+	sqe.count = op == HAK_OP_LEASE ? 40 : 8;
+	sqe.node = op == HAK_OP_RETURN ? 0 : HAK_NODE_ANY;
+	assert_int_equal(raw_push(&raw, &sqe), 0);
+	rig_tell();
+	(void)raise(SIGKILL);
+	rig_stall();
+}
+
+static void death_in_a_request_is_like_any_other(void **state)
+{
+	static enum hak_op ops[] = { HAK_OP_RETURN, HAK_OP_LEASE, HAK_OP_RESERVE };
+	struct rig *rig = *state;
+
+	for (int i = 0; i < 60; i++)
+		assert_int_equal(rig_reap(rig_client(rig, dies_in_a_request, &ops[i % 3])),
+				 -SIGKILL);
+	rig_wait_sessions(rig, 0);
+	rig_wait_leased(rig, 0);
+}
+
 static void an_idle_daemon_does_not_wake_up(void **state)
 {
 	struct rig *rig = *state;
@@ -326,6 +358,7 @@ int main(void)
 		TEST(a_session_is_resumed_by_its_own_process_only),
 		TEST(a_presence_that_was_written_to_ends_the_session_not_the_daemon),
 		BOTH(a_thousand_killed_clients_leave_nothing_behind),
+		TEST(death_in_a_request_is_like_any_other),
 		BOTH(an_idle_daemon_does_not_wake_up),
 	};
 

@@ -79,10 +79,10 @@ static void only_common_versions_are_welcome(void **state)
 		uint16_t min, max;
 		const char *text;
 	} cases[] = {
-		{ 2, 9, "protocol 2 to 9, daemon has 1 to 1" }, /* a newer client */
-		{ 0, 0, "protocol 0 to 0, daemon has 1 to 1" }, /* an older one */
-		{ UINT16_MAX, UINT16_MAX, "protocol 65535 to 65535, daemon has 1 to 1" },
-		{ 2, 1, "protocol 2 to 1, daemon has 1 to 1" },
+		{ 3, 9, "protocol 3 to 9, daemon has 1 to 2" }, /* a newer client */
+		{ 0, 0, "protocol 0 to 0, daemon has 1 to 2" }, /* an older one */
+		{ UINT16_MAX, UINT16_MAX, "protocol 65535 to 65535, daemon has 1 to 2" },
+		{ 2, 1, "protocol 2 to 1, daemon has 1 to 2" },
 	};
 	struct rig *rig = *state;
 	struct hak_wire_frame hello;
@@ -101,7 +101,7 @@ static void only_common_versions_are_welcome(void **state)
 	assert_int_equal(raw_send(sock, &hello, sizeof(hello), NULL, 0), 0);
 	assert_int_equal(raw_recv(sock, &hello, NULL, NULL), 0);
 	assert_int_equal(hello.type, HAK_WIRE_WELCOME);
-	assert_int_equal(hello.welcome.version, 1);
+	assert_int_equal(hello.welcome.version, 2);
 	close(sock);
 }
 

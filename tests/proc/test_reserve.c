@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "shared/refusal.h"
 #include "tests/proc/rig.h"
 
 static struct hak_reserve *table(const struct raw *raw)
@@ -200,6 +201,19 @@ static void writing_over_the_table_ends_the_session_only(void **state)
 	raw_close(&bystander);
 }
 
+static void expect_refused(struct rig *rig, uint64_t times, uint64_t session)
+{
+	struct hak_report_status status = rig_status(rig);
+	struct hak_report_limit limit;
+
+	assert_int_equal(status.refused_total, times);
+	assert_int_equal(status.refusal, times ? HAK_REFUSAL_TOTAL_BYTES : 0);
+	assert_int_equal(status.refusal_session, session);
+	assert_true(raw_limit(rig->socket, "total-bytes", 0, &limit));
+	assert_int_equal(limit.hits, times);
+	assert_int_equal(limit.used, limit.limit);
+}
+
 /* total-bytes is 16 MiB: eight superslabs. */
 static void a_reserve_gives_way_to_who_needs_it(void **state)
 {
@@ -214,10 +228,14 @@ static void a_reserve_gives_way_to_who_needs_it(void **state)
 	assert_int_equal(raw_lease(&needy, 5, &first), 0);
 	assert_int_equal(ready(&idle), 0);
 	assert_int_equal(raw_lease(&needy, 3, &first), 0);
+	/* Until here nobody was refused anything, and nothing says so. */
+	expect_refused(rig, 0, 0);
 	assert_int_equal(raw_lease(&needy, 1, &first), -ENOMEM);
+	expect_refused(rig, 1, needy.session_id);
 	assert_int_equal(want(&idle, 32), 0);
 	assert_int_equal(raw_nop(&idle), 0);
 	assert_int_equal(ready(&idle), 0);
+	expect_refused(rig, 1, needy.session_id);
 	raw_close(&idle);
 	raw_close(&needy);
 }

@@ -109,6 +109,8 @@ static void arguments_are_checked(void **state)
 		{ { "--check-config", "--socket", "relative" }, 2, "--socket relative: not an" },
 		{ { "--check-config", "--config", "/none/x" }, 2, "/none/x: No such" },
 		{ { "--check-config" }, 0, "configuration is right" },
+		{ { "--print-config" }, 0, "[limits]\ntotal-bytes = " },
+		{ { "--print-config", "--config", "/none/x" }, 2, "/none/x: No such" },
 	};
 	char text[8192];
 
@@ -190,16 +192,6 @@ static void its_clients_keep_their_memory_when_it_ends(void **state)
 	raw_unmap(at);
 	raw_close(&raw);
 	*state = NULL;
-}
-
-static void sighup_is_survived(void **state)
-{
-	struct rig *rig = rig_start(NULL);
-
-	assert_int_equal(kill(rig->pid, SIGHUP), 0);
-	rig_wait_log(rig, "reload-ignored");
-	(void)rig_status(rig);
-	*state = rig_stop(rig);
 }
 
 static void a_second_daemon_is_refused_by_name(void **state)
@@ -315,25 +307,46 @@ static void a_socket_may_be_handed_over(void **state)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	char pid_text[32];
+	struct stat before;
+	mode_t mode;
+	int ends[2];
 
 	*state = rig;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", rig->socket);
 	assert_int_equal(bind(sock, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(sock, 5), 0);
+	assert_int_equal(stat(rig->socket, &before), 0);
+	mode = before.st_mode;
 	rig->pid = fork();
 	assert_true(rig->pid >= 0);
 	if (!rig->pid) {
+		(void)dup2(ends[1], STDERR_FILENO);
 		(void)snprintf(pid_text, sizeof(pid_text), "%d", (int)getpid());
 		(void)setenv("LISTEN_PID", pid_text, 1);
 		(void)setenv("LISTEN_FDS", "1", 1);
 		(void)dup2(sock, 3);
 		if (sock == 3)
 			(void)fcntl(3, F_SETFD, 0);
-		(void)execl(getenv("HAKMEMD"), "hakmemd", "--foreground", NULL);
+		(void)execl(getenv("HAKMEMD"), "hakmemd", "--foreground", "--config", rig->config,
+			    NULL);
 		_exit(127);
 	}
 	assert_int_equal(hak_sys_pidfd_open(&rig->pidfd, rig->pid), 0);
+	close(ends[1]);
+	rig->err = ends[0];
 	assert_int_equal(rig_status(rig).sessions, 0); /* waits in the backlog until it is ready */
+	/* Its name and mode are the service manager's affair. */
+	rig_wait_ready(rig);
+	rig_configure(rig, NULL, "[daemon]\nsocket = /run/other\nsocket-mode = 0600\n");
+	rig_reload(rig, "info reloaded changed=2\n");
+	assert_non_null(strstr(rig->log, "key=socket from=\"/run/hakmem/hakmemd.sock\" "
+					 "to=\"/run/other\" "
+					 "effect=\"none: the socket was handed over\"\n"));
+	assert_non_null(
+		strstr(rig->log, "key=socket-mode from=\"0666\" to=\"0600\" effect=\"none"));
+	assert_int_equal(stat(rig->socket, &before), 0);
+	assert_int_equal(before.st_mode, mode);
 	assert_int_equal(kill(rig->pid, SIGTERM), 0);
 	assert_int_equal(rig_reap(rig->pid), 0);
 	rig->pid = 0;
@@ -379,7 +392,6 @@ int main(void)
 		TEST(a_wrong_configuration_is_named_with_its_line),
 		TEST(sigterm_and_sigint_end_it_and_nothing_stays),
 		TEST(its_clients_keep_their_memory_when_it_ends),
-		TEST(sighup_is_survived),
 		TEST(a_second_daemon_is_refused_by_name),
 		TEST(a_stale_socket_is_replaced),
 		TEST(somebody_who_listens_without_the_lock_is_not_replaced),

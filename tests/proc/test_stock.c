@@ -17,19 +17,6 @@ static uint64_t in_file(const struct raw *raw)
 	return superslabs((uint64_t)st.st_blocks * 512);
 }
 
-static int lease(struct raw *raw, uint32_t count, uint32_t *ret_first)
-{
-	struct hak_sqe sqe = raw_entry(raw, HAK_OP_LEASE);
-	struct hak_cqe cqe;
-	int r;
-
-	sqe.count = count;
-	sqe.node = HAK_NODE_ANY;
-	r = raw_call(raw, &sqe, &cqe);
-	*ret_first = cqe.first;
-	return r;
-}
-
 static void a_region_is_ready_before_anybody_comes(void **state)
 {
 	struct rig *rig = *state;
@@ -48,12 +35,12 @@ static void the_first_leases_find_filled_memory(void **state)
 	assert_int_equal(raw_open(&raw, rig->socket), 0);
 	assert_int_equal(in_file(&raw), 2); /* before it has asked for anything */
 	assert_int_equal(rig_status(rig).leased_bytes, 0);
-	assert_int_equal(lease(&raw, 2, &first), 0);
+	assert_int_equal(raw_lease(&raw, 2, &first), 0);
 	assert_int_equal(first, 0);
 	assert_int_equal(in_file(&raw), 2);
 	assert_int_equal(superslabs(rig_status(rig).leased_bytes), 2);
 	/* The next one is filled for it. */
-	assert_int_equal(lease(&raw, 1, &first), 0);
+	assert_int_equal(raw_lease(&raw, 1, &first), 0);
 	assert_int_equal(first, 2);
 	assert_int_equal(in_file(&raw), 3);
 	/* Meanwhile there is another region for the next process. */
@@ -69,10 +56,10 @@ static void what_a_process_does_not_come_for_goes(void **state)
 
 	rig_wait_stock(rig, 1, 2);
 	assert_int_equal(raw_open(&raw, rig->socket), 0);
-	assert_int_equal(lease(&raw, 1, &first), 0);
+	assert_int_equal(raw_lease(&raw, 1, &first), 0);
 	rig_wait_stock(rig, 1, 2); /* its own second superslab is not in it any more */
 	assert_int_equal(in_file(&raw), 1);
-	assert_int_equal(lease(&raw, 1, &first), 0);
+	assert_int_equal(raw_lease(&raw, 1, &first), 0);
 	assert_int_equal(first, 1);
 	assert_int_equal(in_file(&raw), 2);
 	raw_close(&raw);
@@ -106,7 +93,7 @@ static void none_is_kept_where_none_is_wanted(void **state)
 	assert_int_equal(rig_status(rig).stock_regions, 0);
 	assert_int_equal(raw_open(&raw, rig->socket), 0);
 	assert_int_equal(in_file(&raw), 0);
-	assert_int_equal(lease(&raw, 1, &first), 0);
+	assert_int_equal(raw_lease(&raw, 1, &first), 0);
 	assert_int_equal(in_file(&raw), 1);
 	assert_int_equal(rig_status(rig).stock_regions, 0);
 	raw_close(&raw);

@@ -23,9 +23,9 @@ check 'a second command is refused' ended 2 '' "hakctl: unexpected argument 'ses
 run "$HAKCTL" status --socket
 check 'an option without its value is refused' ended 2 '' '*--socket*'
 run "$HAKCTL" version
-check 'the version needs no daemon' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 1' ''
+check 'the version needs no daemon' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 2' ''
 run "$HAKCTL" --version
-check '--version says the same' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 1' ''
+check '--version says the same' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 2' ''
 run "$HAKCTL" --json version
 check 'the version as JSON' python3 -c '
 import json, sys
@@ -114,6 +114,25 @@ assert (a["state"], b["state"]) == ("attached", "detached"), (a, b)
 assert (a["superslabs"], a["frozen"], a["huge"], a["bytes"]) == (2, 1, 2, 4 << 20), a
 assert a["requests"] == a["granted"] == 2**63 - 1, a
 assert (a["returned"], a["refused"]) == (6, 5), a' "$dir/out"
+lie limits limits
+check 'keys are text, not commands for a terminal' \
+	ended 0 '*'$'\n''?[[]2Jkey * uid 1000 *none*5 /s *9'$'\n''? * ? 3 * 4 * 5 * 6' ''
+lie limits --json limits
+check 'limits as JSON, number by number' python3 -c '
+import json, sys
+a, b = json.load(open(sys.argv[1]))["limits"]
+assert a == {"key": "?[2Jkey", "scope": "uid", "uid": 1000, "unit": "per_second", "limit": None,
+             "used": 5, "hits": 9}, a
+assert b == {"key": "?", "scope": "unknown", "unit": "unknown", "limit": 4, "used": 5,
+             "hits": 6}, b' "$dir/out"
+lie refusals status
+check 'why it refused, in words' \
+	ended 0 '*last refusal 3 s ago, to pid 42 of uid 1000: uid-bytes*' ''
+lie refusals --json status
+check 'and as JSON' python3 -c '
+import json, sys
+assert json.load(open(sys.argv[1]))["last_refusal"] == {"reason": "uid-bytes", "session": 7,
+    "pid": 42, "uid": 1000, "age_ns": 3 * 10**9}' "$dir/out"
 lie old-sessions --json sessions
 check 'sessions of an older daemon' python3 -c '
 import json, sys
@@ -133,12 +152,31 @@ import json, sys
 s = json.load(open(sys.argv[1]))
 keys = """version pid epoch uptime_ns sessions sessions_total leased_bytes frozen_bytes huge_bytes
 requests_total leases_total returns_total reclaimed_total refused_total evicted_total limit_bytes
-nodes ring_wait open_fds stock_bytes stock_regions""".split()
+nodes ring_wait open_fds stock_bytes stock_regions turned_away_total slowed_total
+last_refusal""".split()
 assert s.keys() == set(keys), s.keys() ^ set(keys)
 text = ("version", "epoch", "ring_wait")
-assert all(type(s[k]) is (str if k in text else int) for k in keys), s
+assert s.pop("last_refusal") is None, s
+assert all(type(s[k]) is (str if k in text else int) for k in s), s
 assert s["sessions"] == 0 and s["limit_bytes"] > 0 and s["nodes"] > 0 and s["open_fds"] > 3, s
 assert 0 < s["uptime_ns"] < 600e9 and s["ring_wait"] in ("io_uring", "threads"), s' "$dir/out"
+run "$HAKCTL" --socket "$sock" limits
+check 'limits as a table' ended 0 \
+	"LIMIT *BINDS*VALUE*IN USE*HITS*total-bytes * all *iB * 0 *uid-sessions * uid $(id -u) *" ''
+run "$HAKCTL" --socket "$sock" --json limits
+check 'limits as JSON: all of the daemon, and of the user who asks' python3 -c '
+import json, os, sys
+limits = json.load(open(sys.argv[1]))["limits"]
+by_key = {l["key"]: l for l in limits}
+assert list(by_key) == """total-bytes sessions descriptors greeting-timeout uid-bytes uid-sessions
+uid-descriptors uid-requests""".split(), by_key
+for l in limits:
+    scope = "uid" if l["key"].startswith("uid") else "daemon"
+    assert l["scope"] == scope and l.get("uid") == (os.geteuid() if scope == "uid" else None), l
+    assert l["hits"] == 0 and l["unit"] in ("bytes", "count", "per_second", "ns"), l
+assert by_key["sessions"]["limit"] == 4096 and by_key["sessions"]["used"] == 1, limits
+assert by_key["greeting-timeout"]["limit"] == 5 * 10**9, limits
+assert by_key["greeting-timeout"]["used"] is None, limits' "$dir/out"
 run "$HAKCTL" --socket "$sock" --json sessions
 check 'no sessions are an empty list' ended 0 '*"sessions": []*' ''
 run sh -c '"$1" --socket "$2" status > /dev/full' - "$HAKCTL" "$sock"
@@ -158,12 +196,24 @@ signal.pause()'
 import json, os, sys
 (s,) = json.load(open(sys.argv[1]))["sessions"]
 keys = """id pid uid gid state comm age_ns superslabs frozen huge bytes requests granted returned
-refused reserve idle_ns""".split()
+refused reserve idle_ns slowed last_refusal""".split()
 assert s.keys() == set(keys), s.keys() ^ set(keys)
 assert s["pid"] == int(sys.argv[2]) and s["comm"] == "python3", s
+assert s["slowed"] == 0 and s["last_refusal"] is None, s
 assert (s["uid"], s["gid"], s["state"]) == (os.geteuid(), os.getegid(), "attached"), s
 assert s["superslabs"] >= 16 and s["bytes"] == s["superslabs"] << 21 and s["requests"] > 0, s
 assert 0 <= s["idle_ns"] <= s["age_ns"] < 300e9, s' "$dir/out" "$client"
+	run "$HAKCTL" --socket "$sock" --json limits
+	check 'and with its limits' python3 -c '
+import json, os, sys
+limits = json.load(open(sys.argv[1]))["limits"]
+(quota,) = [l for l in limits if l["key"] == "session-bytes"]
+(user,) = [l for l in limits if l["key"] == "uid-bytes"]
+(total,) = [l for l in limits if l["key"] == "total-bytes"]
+assert quota["scope"] == "session" and quota["session"] > 0 and quota["unit"] == "bytes", quota
+assert 32 << 20 <= quota["used"] == user["used"] == total["used"] <= quota["limit"], limits
+(rate,) = [l for l in limits if l["key"] == "session-requests"]
+assert (rate["limit"], rate["unit"], rate["hits"]) == (100000, "per_second", 0), rate' "$dir/out"
 	run "$HAKCTL" --socket "$sock" sessions
 	check 'and in the table' ended 0 "*ID*PID*COMMAND*$client*A*MiB*python3" ''
 	kill -KILL "$client"

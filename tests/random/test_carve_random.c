@@ -54,13 +54,33 @@ static bool same_zone(const struct world *w, uint64_t slab, uint64_t n)
 	return !w->split || slab + n <= w->split * PER || slab >= w->split * PER;
 }
 
-/* By the rules, may a span of n slabs lie here? Large ones open whole superslabs. */
+/* True if a wholly free superslab and what is free around it have room for n slabs. */
+static bool has_room(const struct world *w, uint64_t n)
+{
+	for (uint32_t i = 0; i < TOTAL; i++) {
+		uint64_t first = i * PER, end = first + PER;
+
+		if (!super_is(w, i, FREE))
+			continue;
+		while (first && w->slab[first - 1] == FREE && same_zone(w, first - 1, 2))
+			first--;
+		while (end < TOTAL * PER && w->slab[end] == FREE && same_zone(w, end - 1, 2))
+			end++;
+		if (end - first >= n)
+			return true;
+	}
+	return false;
+}
+
+/* By the rules, may a span of n slabs lie here? Large aligned ones open whole superslabs. */
 static bool place_ok(const struct world *w, uint64_t slab, uint64_t n, uint64_t align)
 {
 	if (slab % align || !same_zone(w, slab, n))
 		return false;
 	if (n <= PER && align <= PER)
 		return slab / PER == (slab + n - 1) / PER && all_are(w, slab, n, FREE);
+	if (align == 1)
+		return all_are(w, slab, n, FREE);
 	return slab % PER == 0 && all_are(w, slab, hak_align_up(n, PER), FREE) &&
 	       same_zone(w, slab, hak_align_up(n, PER));
 }
@@ -78,6 +98,23 @@ static void remember(struct world *w, uint64_t slab, uint64_t n)
 		w->spans[w->n_spans++] = (struct hak_span){ .slab = slab, .n_slabs = n };
 }
 
+/* A search that is bounded may fail; the one for all places may not. */
+static bool take_somehow(struct random_run *run, struct hak_carve *carve, uint64_t n,
+			 uint64_t align, struct hak_span *ret_span)
+{
+	switch (random_below(run, 6)) {
+	case 0:
+		if (hak_carve_take_used(carve, n, align, ret_span))
+			return true;
+		break;
+	case 1:
+		if (hak_carve_take_begun(carve, n, align, ret_span))
+			return true;
+		break;
+	}
+	return hak_carve_take(carve, n, align, ret_span);
+}
+
 static void take(struct random_run *run, struct world *w)
 {
 	uint64_t n = random_skewed(run, random_below(run, 4) ? PER : 8 * PER);
@@ -85,9 +122,11 @@ static void take(struct random_run *run, struct world *w)
 	struct hak_span span = { .slab = 12345 };
 	bool zeroed = true;
 
-	if (!hak_carve_take(&w->carve, n, align, &span)) {
+	if (!take_somehow(run, &w->carve, n, align, &span)) {
 		random_check(run, span.slab == 12345);
-		for (uint64_t at = 0; at < TOTAL * PER; at += align)
+		if (n > PER && align == 1)
+			random_check(run, !has_room(w, n));
+		for (uint64_t at = 0; at < TOTAL * PER && (n <= PER || align > 1); at += align)
 			random_check(run, !place_ok(w, at, n, align));
 		return;
 	}

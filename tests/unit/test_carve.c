@@ -140,7 +140,7 @@ static const struct aligned aligned_cases[] = {
 	{ 1, 1, 32 },  { 1, 2, 32 },      { 1, 16, 32 },      { 1, 32, 32 },     { 2, 2, 34 },
 	{ 4, 4, 36 },  { 16, 16, 48 },    { 17, 16, 64 },     { 17, 1, 34 },     { 31, 1, 1 },
 	{ 2, 32, 64 }, { 32, 32, 64 },    { 1, 64, 64 },      { 1, 128, 128 },   { 33, 64, 64 },
-	{ 33, 1, 64 }, { 100, 128, 128 }, { 32, 1024, 1024 }, { 1, 4096, 4096 }, { 65, 32, 64 },
+	{ 33, 1, 63 }, { 100, 128, 128 }, { 32, 1024, 1024 }, { 1, 4096, 4096 }, { 65, 32, 64 },
 };
 
 static void alignments_hold_up_to_many_superslabs(void **state)
@@ -245,6 +245,23 @@ static void memory_added_as_dirty_is_not_zeroed(void **state)
 	assert_false(take_zeroed(64, 1));
 }
 
+static void a_part_may_be_made_zero(void **state)
+{
+	(void)state;
+	rig_init(0);
+	hak_carve_add(&rig.carve, 0, 1, 0, true);
+	assert_true(take_zeroed(8, 1));
+	hak_carve_give(&rig.carve, 0, 2);
+	hak_carve_give(&rig.carve, 4, 4);
+	hak_carve_cleaned_slabs(&rig.carve, 0, 0xf0);
+	assert_true(hak_carve_check(&rig.carve));
+	assert_true(take_zeroed(4, 4));
+	assert_false(take_zeroed(2, 1));
+	hak_carve_give(&rig.carve, 0, 8);
+	hak_carve_cleaned_slabs(&rig.carve, 0, 0xff);
+	assert_int_equal(rig.carve.n_clean, 1); /* nothing is dirty any more */
+}
+
 /* Used memory is warm: it goes out before what was never touched. */
 static void clean_superslabs_are_taken_last(void **state)
 {
@@ -257,7 +274,7 @@ static void clean_superslabs_are_taken_last(void **state)
 	assert_int_equal(take(1, 1), 5 * PER);
 }
 
-static void used_ones_can_be_asked_for_alone(void **state)
+static void used_slabs_can_be_asked_for_alone(void **state)
 {
 	struct hak_span span;
 	uint64_t first;
@@ -266,15 +283,87 @@ static void used_ones_can_be_asked_for_alone(void **state)
 	rig_init(0);
 	hak_carve_add(&rig.carve, 0, 2, 0, true);
 	assert_false(hak_carve_take_used(&rig.carve, 1, 1, &span));
+	assert_false(hak_carve_take_begun(&rig.carve, 1, 1, &span));
 	first = take(20, 1);
-	assert_true(hak_carve_take_used(&rig.carve, 12, 1, &span));
+	assert_false(hak_carve_take_used(&rig.carve, 12, 1, &span)); /* never written */
+	assert_true(hak_carve_take_begun(&rig.carve, 12, 1, &span));
 	assert_int_equal(span.slab, first + 20);
+	assert_false(hak_carve_take_begun(&rig.carve, 1, 1, &span));
+	hak_carve_give(&rig.carve, first + 3, 2);
+	assert_false(hak_carve_take_used(&rig.carve, 3, 1, &span));
+	assert_true(hak_carve_take_used(&rig.carve, 2, 1, &span));
+	assert_int_equal(span.slab, first + 3);
 	assert_false(hak_carve_take_used(&rig.carve, 1, 1, &span));
 	hak_carve_give(&rig.carve, first, 32); /* empty again, but written to */
 	assert_true(hak_carve_take_used(&rig.carve, 32, 32, &span));
 	assert_false(span.zeroed);
 	assert_false(hak_carve_take_used(&rig.carve, 33, 1, &span));
 	assert_int_equal(rig.carve.n_clean, 1);
+}
+
+static void whole_superslabs_count_as_used_once_begun(void **state)
+{
+	struct hak_span span;
+
+	(void)state;
+	rig_init(0);
+	hak_carve_add(&rig.carve, 0, 2, HAK_SUPER_WHOLE, true);
+	assert_false(hak_carve_take_used(&rig.carve, 1, 1, &span));
+	assert_int_equal(take(1, 1), 0);
+	assert_true(hak_carve_take_used(&rig.carve, 31, 1, &span));
+	assert_int_equal(span.slab, 1);
+	assert_true(span.zeroed);
+}
+
+static void long_spans_use_what_lies_beside_empty_ones(void **state)
+{
+	(void)state;
+	rig_init(0);
+	hak_carve_add(&rig.carve, 0, 6, 0, true);
+	assert_true(hak_carve_take_at(&rig.carve, 0, 20));           /* 12 free behind it */
+	assert_true(hak_carve_take_at(&rig.carve, 3 * PER + 10, 1)); /* 10 before it, 21 behind */
+	assert_int_equal(take(2 * PER + 12, 1), 30);
+	hak_carve_give(&rig.carve, 30, 2 * PER + 12);
+	assert_int_equal(take(2 * PER + 22, 1), 20); /* before and behind, not one more */
+	hak_carve_give(&rig.carve, 20, 2 * PER + 22);
+	assert_int_equal(take(PER + 10, 1), PER - 10); /* opens one only */
+	assert_int_equal(take(PER + 10, 1), 2 * PER);
+	take_fails(3 * PER, 1);
+	assert_int_equal(take(2 * PER + 21, 1), 3 * PER + 11);
+	assert_int_equal(rig.carve.n_empty, 0);
+}
+
+static void long_spans_start_as_few_clean_ones_as_they_can(void **state)
+{
+	struct hak_span span;
+
+	(void)state;
+	rig_init(0);
+	hak_carve_add(&rig.carve, 0, 10, 0, true);
+	hak_carve_add(&rig.carve, 20, 3, 0, false);
+	assert_true(hak_carve_take_used(&rig.carve, 2 * PER, 1, &span));
+	assert_int_equal(span.slab, 20 * PER);
+	assert_false(hak_carve_take_begun(&rig.carve, 2 * PER, 1, &span));
+	assert_int_equal(take(2 * PER, 1), 0);
+	hak_carve_give(&rig.carve, 0, 2 * PER); /* dirty: one at the end is as well */
+	assert_int_equal(take(2 * PER, 1), 0);
+	assert_int_equal(rig.carve.n_clean, 8);
+}
+
+static void a_roomy_span_has_empty_ones_behind_it(void **state)
+{
+	struct hak_span span;
+
+	(void)state;
+	rig_init(0);
+	hak_carve_add(&rig.carve, 0, 8, 0, true);
+	assert_true(hak_carve_take_at(&rig.carve, 2 * PER, 1));
+	assert_true(hak_carve_take_roomy(&rig.carve, PER + 3, 3 * PER, &span));
+	assert_int_equal(span.slab, 3 * PER);
+	assert_int_equal(span.n_slabs, PER + 3);
+	assert_true(hak_carve_take_at(&rig.carve, span.slab + PER + 3, 2 * PER - 3));
+	assert_int_equal(rig.carve.n_clean, 4);
+	assert_false(hak_carve_take_roomy(&rig.carve, 1, 3 * PER, &span));
 }
 
 static void give_takes_parts_of_a_span(void **state)
@@ -382,8 +471,13 @@ int main(void)
 		CARVE_TEST(what_it_wants_is_enough_anywhere),
 		CARVE_TEST(zeroed_is_said_only_of_untouched_slabs),
 		CARVE_TEST(memory_added_as_dirty_is_not_zeroed),
+		CARVE_TEST(a_part_may_be_made_zero),
 		CARVE_TEST(clean_superslabs_are_taken_last),
-		CARVE_TEST(used_ones_can_be_asked_for_alone),
+		CARVE_TEST(used_slabs_can_be_asked_for_alone),
+		CARVE_TEST(whole_superslabs_count_as_used_once_begun),
+		CARVE_TEST(long_spans_use_what_lies_beside_empty_ones),
+		CARVE_TEST(long_spans_start_as_few_clean_ones_as_they_can),
+		CARVE_TEST(a_roomy_span_has_empty_ones_behind_it),
 		CARVE_TEST(give_takes_parts_of_a_span),
 		CARVE_TEST(take_at_takes_all_or_nothing),
 		CARVE_TEST(removed_superslabs_are_gone_until_added_again),

@@ -245,13 +245,34 @@ static void realloc_keeps_contents_and_place(void **state)
 	hak_free(p);
 }
 
-/* Empty memory that is kept: 16 superslabs and an eighth of what is in use, half as much again. */
+/* Empty memory that is kept: 16 superslabs, an eighth of what is in use, and what was needed again
+ * right after it had been given back; half as much again. */
 static uint64_t keep_bound(void)
 {
 	uint64_t used = info_now().held_bytes / HAK_SUPERSLAB_SIZE;
 
 	/* One superslab's worth of spans is the thread's. */
-	return ((16 + used / 8) * 3 / 2 + 1) * HAK_SUPERSLAB_SIZE;
+	return ((16 + used / 8 + hak_heap.regret) * 3 / 2 + 1) * HAK_SUPERSLAB_SIZE;
+}
+
+static void info_tells_slabs_and_blocks_apart(void **state)
+{
+	uint64_t before = info_now().block_bytes;
+	static void *p[4000];
+	struct hak_info info;
+
+	for (int i = 0; i < 4000; i++) {
+		p[i] = hak_malloc(1000);
+		assert_non_null(p[i]);
+	}
+	info = info_now();
+	assert_true(info.block_bytes >= before + 4000 * 1024 - 128 * 1024); /* a magazine's */
+	assert_true(info.slab_bytes >= info.block_bytes);
+	assert_int_equal(info.mixed_bytes, 0);
+	for (int i = 0; i < 4000; i++)
+		hak_free(p[i]);
+	(void)hak_trim();
+	assert_true(info_now().slab_bytes < info.slab_bytes - 3900 * 1024);
 }
 
 static void what_is_kept_is_bounded(void **state)
@@ -271,6 +292,7 @@ static void what_is_kept_is_bounded(void **state)
 		}
 		assert_int_equal(info_now().held_bytes, 0);
 		assert_true(info_now().kept_bytes > 0); /* something is kept */
+		assert_true(hak_heap.regret <= 64);
 	}
 }
 
@@ -301,7 +323,7 @@ static void trim_gives_memory_back(void **state)
 		hak_free(small[i]);
 	freed = hak_trim();
 	assert_true(freed >= 16 * MIB);
-	assert_int_equal(freed % HAK_SUPERSLAB_SIZE, 0);
+	assert_int_equal(freed % HAK_SLAB_SIZE, 0);
 	assert_int_equal(resident(p, 16 * MIB), 0);
 	assert_int_equal(info_now().kept_bytes, 0);
 	assert_int_equal(hak_trim(), 0);
@@ -460,6 +482,7 @@ int main(int argc, char **argv)
 		TEST(calloc_of_blocks_is_zero),
 		TEST(spans_grow_and_shrink_where_they_are),
 		TEST(realloc_keeps_contents_and_place),
+		TEST(info_tells_slabs_and_blocks_apart),
 		TEST(what_is_kept_is_bounded),
 		TEST(trim_gives_memory_back),
 		TEST(any_order_keeps_the_engine_sound),

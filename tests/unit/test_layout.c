@@ -63,7 +63,7 @@ static const struct number constants[] = {
 	CONSTANT(HAK_LEASE_MAX, 131072),
 	CONSTANT(HAK_WIRE_MAGIC, 0x4d4b4148),
 	CONSTANT(HAK_WIRE_VERSION_MIN, 1),
-	CONSTANT(HAK_WIRE_VERSION_MAX, 1),
+	CONSTANT(HAK_WIRE_VERSION_MAX, 2),
 	CONSTANT(HAK_WIRE_SIZE, 64),
 	CONSTANT(HAK_WIRE_TEXT, 48),
 	CONSTANT(HAK_WIRE_FDS_MAX, 4),
@@ -115,8 +115,10 @@ static const struct number segment[] = {
 	FIELD(hak_cqe, first, 16),
 	FIELD(hak_cqe, count, 20),
 	FIELD(hak_cqe, node, 24),
-	FIELD(hak_cqe, flags, 28),
-	FIELD(hak_cqe, reserved, 32),
+	FIELD(hak_cqe, refusal, 28),
+	FIELD(hak_cqe, limit, 32),
+	FIELD(hak_cqe, used, 40),
+	FIELD(hak_cqe, reserved, 48),
 };
 
 static const struct number frames[] = {
@@ -159,7 +161,7 @@ static const struct number frames[] = {
 };
 
 static const struct number records[] = {
-	SIZE(hak_report_status, 176),
+	SIZE(hak_report_status, 224),
 	FIELD(hak_report_status, version, 0),
 	FIELD(hak_report_status, pid, 16),
 	FIELD(hak_report_status, epoch, 24),
@@ -181,7 +183,16 @@ static const struct number records[] = {
 	FIELD(hak_report_status, io_uring_futex, 148),
 	FIELD(hak_report_status, open_fds, 152),
 	FIELD(hak_report_status, stock_bytes, 160),
-	SIZE(hak_report_session, 128),
+	FIELD(hak_report_status, stock_regions, 168),
+	FIELD(hak_report_status, turned_away_total, 176),
+	FIELD(hak_report_status, slowed_total, 184),
+	FIELD(hak_report_status, refusal_ns, 192),
+	FIELD(hak_report_status, refusal_session, 200),
+	FIELD(hak_report_status, refusal_pid, 208),
+	FIELD(hak_report_status, refusal_uid, 212),
+	FIELD(hak_report_status, refusal, 216),
+	FIELD(hak_report_status, reserved0, 220),
+	SIZE(hak_report_session, 144),
 	FIELD(hak_report_session, id, 0),
 	FIELD(hak_report_session, pid, 8),
 	FIELD(hak_report_session, uid, 12),
@@ -199,6 +210,18 @@ static const struct number records[] = {
 	FIELD(hak_report_session, refused, 104),
 	FIELD(hak_report_session, last_request_ns, 112),
 	FIELD(hak_report_session, reserve, 120),
+	FIELD(hak_report_session, slowed, 128),
+	FIELD(hak_report_session, refusal, 136),
+	FIELD(hak_report_session, reserved0, 140),
+
+	SIZE(hak_report_limit, 64),
+	FIELD(hak_report_limit, key, 0),
+	FIELD(hak_report_limit, scope, 24),
+	FIELD(hak_report_limit, unit, 28),
+	FIELD(hak_report_limit, owner, 32),
+	FIELD(hak_report_limit, limit, 40),
+	FIELD(hak_report_limit, used, 48),
+	FIELD(hak_report_limit, hits, 56),
 };
 
 static void numbers_hold(const struct number *table, size_t n)

@@ -7,6 +7,7 @@
 #include "libclient/heap.h"
 #include "libclient/include/hakmem.h"
 #include "libclient/spans.h"
+#include "tests/random/random.h"
 #include "tiny/central.h"
 
 #define KIB ((size_t)1 << 10)
@@ -124,15 +125,100 @@ static void kept_memory_is_used_before_new_memory(void **state)
 	hak_free(q);
 }
 
+/* ---- threads ---- */
+
+#define THREADS 4u
+#define SHARED  24u
+
+struct shared {
+	pthread_mutex_t lock;
+	uint64_t *p; /* its first and last word hold its size */
+	size_t size;
+};
+
+static struct shared shared[SHARED];
+
+static void seal(struct shared *s)
+{
+	s->p[0] = s->size;
+	s->p[s->size / 8 - 1] = s->size;
+}
+
+static bool sealed(const struct shared *s, size_t size)
+{
+	return s->p[0] == s->size && (size < s->size || s->p[s->size / 8 - 1] == s->size);
+}
+
+static void step(struct random_run *run, struct shared *s)
+{
+	size_t size = (32 * KIB + random_skewed(run, 6 * MIB)) / 8 * 8;
+
+	random_check(run, !s->p || sealed(s, s->size));
+	if (s->p && random_below(run, 2)) {
+		hak_free(s->p);
+		s->p = NULL;
+		return;
+	}
+	s->p = hak_realloc(s->p, size);
+	random_check(run, s->p && (!s->size || sealed(s, size)));
+	s->size = size;
+	seal(s);
+}
+
+static void *work(void *arg)
+{
+	struct random_run run = *(struct random_run *)arg;
+
+	for (; run.step < run.steps; run.step++) {
+		struct shared *s = &shared[random_below(&run, SHARED)];
+
+		pthread_mutex_lock(&s->lock);
+		if (!s->p)
+			s->size = 0;
+		step(&run, s);
+		pthread_mutex_unlock(&s->lock);
+		if (!random_below(&run, 50)) {
+			hak_spans_lock();
+			hak_spans_age();
+			hak_spans_unlock();
+		}
+		if (!random_below(&run, 200))
+			(void)hak_trim();
+	}
+	return NULL;
+}
+
+/* Blocks that change hands, grow, move and go back keep their contents. */
+static void threads_share_spans(void **state)
+{
+	struct random_run run[THREADS];
+	pthread_t thread[THREADS];
+	uint64_t seed = hak_sys_random();
+
+	print_message("# seed %llu\n", (unsigned long long)seed);
+	for (uint32_t i = 0; i < SHARED; i++)
+		pthread_mutex_init(&shared[i].lock, NULL);
+	for (uint32_t i = 0; i < THREADS; i++) {
+		run[i] = (struct random_run){ .steps = 1500 };
+		run[i].seed = run[i].state = seed + i;
+		assert_int_equal(pthread_create(&thread[i], NULL, work, &run[i]), 0);
+	}
+	for (uint32_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	for (uint32_t i = 0; i < SHARED; i++) {
+		hak_free(shared[i].p);
+		shared[i].p = NULL;
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(freed_spans_are_used_again),
-		TEST(a_thread_s_end_leaves_no_span_behind),
-		TEST(the_span_cache_is_bounded),
-		TEST(kept_memory_is_used_before_new_memory),
+		TEST(freed_spans_are_used_again), TEST(a_thread_s_end_leaves_no_span_behind),
+		TEST(the_span_cache_is_bounded),  TEST(kept_memory_is_used_before_new_memory),
+		TEST(threads_share_spans),
 	};
 
 	unit_watchdog();

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #define PAGE ((uint64_t)4096)
@@ -172,9 +173,40 @@ static void mappings_are_of_their_kind(void **state)
 	mapped_as(p, "---p");
 	assert_int_equal(hak_sys_protect_rw(p, PAGE), 0);
 	p[0] = 3;
+	assert_int_equal(hak_sys_protect_none(p, PAGE), 0);
+	mapped_as(p, "---p");
+	assert_int_equal(hak_sys_protect_rw(p, PAGE), 0);
+	assert_int_equal(p[0], 3);
 	assert_int_equal(hak_sys_unmap(base, 4 * PAGE), 0);
 	assert_int_equal(hak_sys_unmap(ro, 4 * PAGE), 0);
 	hak_sys_close(fd);
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* The kernel gives fallocate() up when anything is pending for the thread; for the daemon that is
+ * every event of its ring, too, and a client would be told that there is no memory. */
+static void building_goes_on_after_a_signal(void **state)
+{
+	const struct sigaction act = { .sa_handler = on_alarm };
+	struct itimerval once = { 0 };
+	struct sigaction before;
+	int fd;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGALRM, &act, &before), 0);
+	for (int i = 0; i < 50; i++) {
+		assert_int_equal(hak_sys_memfd(&fd, "t", 8192 * PAGE, false), 0);
+		once.it_value.tv_usec = 20 + 20 * i;
+		assert_int_equal(setitimer(ITIMER_REAL, &once, NULL), 0);
+		assert_int_equal(hak_sys_fallocate(fd, 0, 8192 * PAGE), 0);
+		hak_sys_close(fd);
+	}
+	assert_int_equal(setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL), 0);
+	assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
 }
 
 static void punching_gives_memory_back_and_zeroes(void **state)
@@ -438,6 +470,7 @@ int main(void)
 		cmocka_unit_test(a_misaligned_hint_is_not_taken),
 		cmocka_unit_test(impossible_mappings_fail_and_touch_nothing),
 		cmocka_unit_test(mappings_are_of_their_kind),
+		cmocka_unit_test(building_goes_on_after_a_signal),
 		cmocka_unit_test(punching_gives_memory_back_and_zeroes),
 		cmocka_unit_test(closing_tells_descriptors_from_none),
 		cmocka_unit_test(a_reused_number_is_not_the_same_descriptor),

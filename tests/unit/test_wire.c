@@ -254,11 +254,13 @@ static void the_highest_common_version_is_chosen(void **state)
 	static const struct {
 		uint16_t min, max, chosen;
 	} cases[] = {
-		{ 1, 1, 1 },                       /* the same */
-		{ 1, 2, 1 },                       /* newer peer that still speaks ours */
+		{ 1, 2, 2 },                       /* the same */
+		{ 1, 1, 1 },                       /* an older peer */
+		{ 1, 3, 2 },                       /* newer peer that still speaks ours */
 		{ 0, 1, 1 },                       /* older peer that already speaks ours */
-		{ 0, UINT16_MAX, 1 }, { 2, 2, 0 }, /* too new */
-		{ 2, UINT16_MAX, 0 }, { UINT16_MAX, UINT16_MAX, 0 },
+		{ 2, 2, 2 },                       /* one that needs what we have last */
+		{ 0, UINT16_MAX, 2 }, { 3, 3, 0 }, /* too new */
+		{ 3, UINT16_MAX, 0 }, { UINT16_MAX, UINT16_MAX, 0 },
 		{ 0, 0, 0 },          /* too old */
 		{ 2, 1, 0 },          /* an empty range */
 		{ UINT16_MAX, 1, 0 }, /* likewise */

@@ -111,6 +111,30 @@ static void a_task_fills_and_another_empties(void **state)
 	teardown(&bench);
 }
 
+/* Both ways, while the workers run; where the kernel makes no such pages nothing is to be seen. */
+static void huge_pages_can_be_turned_off_and_on(void **state)
+{
+	struct bench bench;
+	struct job job = { 0 };
+	uint64_t before;
+
+	setup(&bench);
+	submit(&bench, &job, TASK_BUILD, 0, 4, true);
+	run(&bench);
+	before = job.task.huge;
+	workers_set_huge(bench.workers, false);
+	submit(&bench, &job, TASK_BUILD, 4, 4, true);
+	run(&bench);
+	assert_int_equal(job.task.done, 4);
+	assert_int_equal(job.task.huge, 0);
+	workers_set_huge(bench.workers, true);
+	submit(&bench, &job, TASK_BUILD, 8, 4, true);
+	run(&bench);
+	assert_int_equal(job.task.done, 4);
+	assert_int_equal(!job.task.huge, !before);
+	teardown(&bench);
+}
+
 static void what_is_filled_already_is_skipped(void **state)
 {
 	struct bench bench;
@@ -180,6 +204,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_task_fills_and_another_empties),
+		cmocka_unit_test(huge_pages_can_be_turned_off_and_on),
 		cmocka_unit_test(what_is_filled_already_is_skipped),
 		cmocka_unit_test(an_urgent_task_overtakes),
 		cmocka_unit_test(a_cancelled_task_comes_back_early),

@@ -22,13 +22,18 @@ class Workload:
         self.ops = variant['ops']
         self.threads = variant['threads']
         self.countable = info['countable']
+        self.needs_daemon = info['needs_daemon']
         # What the geometric means are taken over: work for one thread and for more differ more
-        # than small and large blocks do.
+        # than small and large blocks do. What is about the daemon is in none.
         self.group = 'threads' if variant['threads'] > 1 else info['group']
 
     @property
     def title(self):
         return f'{self.name}:{self.variant}'
+
+    def scaled(self, scale, ops=None):
+        """How many operations: `ops`, or else the variant's own times `scale`."""
+        return ops if ops is not None else max(1, round(self.ops * scale))
 
     def argv(self, ops=None, options=()):
         argv = [self.path, '--variant', self.variant]

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 
-from . import (catalogue, compare, count, limits, machine, markdown, plot, report, runner,
+from . import (catalogue, compare, count, daemon, limits, machine, markdown, plot, report, runner,
                subjects, syscalls, text, trace)
 from .errors import BenchError, UsageError
 
@@ -208,9 +208,11 @@ def _run(places, args):
         raise BenchError(f'{args.allocator} is not installed')
     if len(made) != 1:
         raise UsageError('one allocator is wanted here')
+    if workload.needs_daemon and not made[0].needs_daemon:
+        raise BenchError(f'{workload.title} is about the daemon: say --allocator daemon')
     with _runner(places, args, sys.stderr) as run:
         result = run.run(workload, made[0], args.ops, _options(args))
-        if not args.no_syscalls:
+        if not args.no_syscalls and not workload.needs_daemon:
             result['syscalls'] = syscalls.total_or_none(run, workload, made[0], args.ops,
                                                         _options(args), _progress)
     print(json.dumps({**result, 'allocator': made[0].name}))
@@ -225,16 +227,27 @@ def _compare(places, args):
     plan = compare.Plan(chosen, baseline, args.runs, args.threshold, args.metric,
                         not args.no_syscalls)
     facts = machine.describe()
+    ordinary, special, subject = daemon.split(workloads, chosen)
+    if special and not subject:
+        _progress(f"{', '.join(w.title for w in special)}: about the daemon and left out, because "
+                  'it is not among the allocators')
+        special = []
+    if not ordinary and not special:
+        raise BenchError('there is nothing to run')
     with _runner(places, args) as run:
-        result = compare.compare(run, plan, workloads, args.scale, args.ops, _options(args),
+        result = compare.compare(run, plan, ordinary, args.scale, args.ops, _options(args),
                                  _progress)
+        result['daemon'] = [
+            daemon.measure(run, w, subject, args.runs, w.scaled(args.scale, args.ops),
+                           _options(args), _progress) for w in special]
     result = {'hakbench': places['version'], 'schema': compare.SCHEMA, 'machine': facts,
               'libraries': machine.libraries(chosen),
               'placement': runner.Placement(args.cpus, args.node).describe(),
               'command': 'hakbench ' + ' '.join(sys.argv[1:]), **result}
     if args.json:
         _write(args.json, json.dumps(result, indent=1) + '\n')
-    sys.stdout.write(text.comparison(result))
+    parts = (text.comparison(result), daemon.text(result['daemon']))
+    sys.stdout.write('\n'.join(filter(None, parts)))
     return EXIT_NO_GO if args.gate and 'NO-GO' in result['verdicts'].values() else 0
 
 
@@ -272,7 +285,7 @@ def _load_result(path):
 
 
 def _needs_both_sides(path, result):
-    if not limits.comparable(result):
+    if not limits.comparable(result) or not result['workloads']:
         raise BenchError(f'{path}: the table compares hakmem with others; one side is missing')
 
 
@@ -286,11 +299,16 @@ def _report(_places, args):
 
 def _check(_places, args):
     result = _load_result(args.file)
-    _needs_both_sides(args.file, result)
-    rows = limits.judge_all(result)
-    sys.stdout.write(json.dumps(rows, indent=1) + '\n' if args.json
-                     else text.check(rows, args.all))
-    return EXIT_NO_GO if any(map(limits.missed, rows)) else 0
+    own = daemon.judge_all(result)
+    if not own:
+        _needs_both_sides(args.file, result)
+    rows = limits.judge_all(result) if limits.comparable(result) else []
+    if args.json:
+        sys.stdout.write(json.dumps(rows + own, indent=1) + '\n')
+    else:
+        sys.stdout.write((text.check(rows, args.all) + '\n' if rows else '')
+                         + daemon.check_text(own, args.all))
+    return EXIT_NO_GO if any(map(limits.missed, rows + own)) else 0
 
 
 def main(places):

@@ -10,17 +10,19 @@ that none always runs after the same one. The result is one dict that text.py an
         values: [...]}}, split}]
     groups: {GROUP: {NAME: geometric mean of the ratios}}
     verdicts: {NAME: overall}
+    daemon: [...]  what daemon.py says
 """
 
 from . import stats, syscalls
-from .errors import BenchError, UsageError
+from .errors import UsageError
 
 SCHEMA = 1
 METRICS = ('ns_per_op', 'cpu_ns_per_op', 'minflt', 'peak_rss_kib', 'pss_kib', 'final_rss_kib',
            'trimmed_rss_kib')
 SHOWN = ('ns_per_op', 'cpu_ns_per_op', 'ops_per_s', 'minflt', 'majflt', 'minflt_run',
          'start_rss_kib', 'peak_rss_kib', 'live_rss_kib', 'pss_kib', 'final_rss_kib',
-         'trimmed_rss_kib', 'live_kib', 'held_kib', 'held_per_live')
+         'trimmed_rss_kib', 'live_kib', 'held_kib', 'held_per_live', 'waits',
+         'waits_per_million', 'ns_per_4k')
 AGAIN = ' again'  # no subject's name has a blank
 
 
@@ -66,7 +68,8 @@ def _nodes(results):
 
 def _of_subject(results, baseline, floor, plan):
     values = [r[plan.metric] for r in results]
-    entry = {m: stats.median([r[m] for r in results]) for m in SHOWN if m in results[0]}
+    entry = {m: stats.median([r[m] for r in results]) for m in SHOWN
+             if all(m in r for r in results)}
     entry['values'] = values
     entry['ratio'] = stats.summary(values, [r[plan.metric] for r in baseline])
     entry['verdict'], entry['reason'] = stats.verdict(entry['ratio'], floor, plan.threshold)
@@ -127,7 +130,7 @@ def conclude(plan, workloads):
 def compare(runner, plan, workloads, scale=1.0, ops=None, options=(), progress=print):
     entries = []
     for workload in workloads:
-        n = ops if ops is not None else max(1, round(workload.ops * scale))
+        n = workload.scaled(scale, ops)
         results = measure(runner, plan, workload, n, options, progress)
         entry = evaluate(workload, results, plan)
         for subject in plan.subjects if plan.count_syscalls else ():
@@ -135,8 +138,6 @@ def compare(runner, plan, workloads, scale=1.0, ops=None, options=(), progress=p
             entry['subjects'][subject.name]['syscalls'] = syscalls.total_or_none(
                 runner, workload, subject, n, options, progress)
         entries.append(entry)
-    if not entries:
-        raise BenchError('nothing was run')
     return {'runs': plan.runs, 'threshold': plan.threshold, 'metric': plan.metric,
             'baseline': plan.baseline, 'subjects': [s.describe() for s in plan.subjects],
             'workloads': entries, **conclude(plan, entries)}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTML page with everything in it: what was measured, how to read it, and what came out."""
 
-from . import chart, limits
+from . import chart, daemon, limits
 from .markup import Markup, el, join
 from .subjects import ABOUT
 from .text import METRIC_WORDS, figure, limit, mib, percent, ratio, whole
@@ -207,13 +207,15 @@ def _facts(result):
 
 def page(result):
     title = 'Memory allocators compared'
-    has_others = bool(_others(result))
+    has_others = bool(_others(result) and result['workloads'])
     body = [el('h1', title), _intro(result)]
     if has_others:
         body += [_summary(result), _charts(result), _memory_chart(result)]
-    if limits.comparable(result):
+    if limits.comparable(result) and result['workloads']:
         body.append(_limits(result))
-    body += [_table(result), _facts(result)]
+    if result['workloads']:
+        body.append(_table(result))
+    body += [daemon.section(result), _facts(result)]
     head = el('head', el('meta', charset='utf-8'),
               el('meta', name='viewport', content='width=device-width, initial-scale=1'),
               el('title', title), el('style', Markup(STYLE)))

@@ -10,7 +10,9 @@ import subprocess
 import tempfile
 import threading
 
+from . import warm
 from .errors import BenchError, UsageError
+from .subjects import DAEMONS, MODES, WARM, WARM_MIB
 
 START_S = 30  # for a daemon on a busy machine
 STOP_S = 30
@@ -20,10 +22,11 @@ LOG_LINES = 20
 class Daemon:
     """A hakmemd of our own on a socket of our own; a context manager."""
 
-    def __init__(self, path):
+    def __init__(self, path, config=''):
         if not os.access(path, os.X_OK):
             raise BenchError(f'there is no daemon {path}')
         self._path = path
+        self._config = config
         self._dir = None
         self._process = None
         self._reader = None
@@ -35,8 +38,8 @@ class Daemon:
         self._dir = tempfile.mkdtemp(prefix='hakbench.')
         self.socket = os.path.join(self._dir, 'sock')
         config = os.path.join(self._dir, 'conf')
-        with open(config, 'w', encoding='ascii'):
-            pass
+        with open(config, 'w', encoding='ascii') as file:
+            file.write(self._config)
         self._process = subprocess.Popen(
             [self._path, '--foreground', '--socket', self.socket, '--config', config],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -67,6 +70,10 @@ class Daemon:
             if ': ready on ' in line:
                 self._ready.set()
         self._ready.set()  # it is gone: do not wait for it
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def check(self):
         if self._process.poll() is not None:
@@ -144,7 +151,7 @@ class Runner:
     def __init__(self, places, placement=None, timeout=900, stderr=None):
         """What programs say on stderr goes to `stderr`, or nowhere as long as they succeed."""
         self._daemon_path = places['daemon']
-        self._daemon = None
+        self._daemons = {}  # by the subject's base
         self._placement = placement or Placement()
         self._timeout = timeout
         self._stderr = stderr
@@ -153,22 +160,37 @@ class Runner:
         return self
 
     def __exit__(self, *_):
-        if self._daemon:
-            self._daemon.__exit__()
-            self._daemon = None
+        while self._daemons:
+            self._daemons.popitem()[1].__exit__()
 
-    def environment(self, subject):
-        if subject.needs_daemon and not self._daemon:
-            self._daemon = Daemon(self._daemon_path).__enter__()
-        env = subject.environment(self._daemon.socket if self._daemon else None)
-        if self._placement.node is not None and subject.base in ('embedded', 'daemon', 'checked'):
+    def _daemon(self, subject):
+        """The one that the subject needs, running and, where that is its point, warm; or None."""
+        if not subject.needs_daemon:
+            return None
+        config = DAEMONS[subject.base]
+        if subject.base not in self._daemons:
+            self._daemons[subject.base] = Daemon(self._daemon_path, config).__enter__()
+        daemon = self._daemons[subject.base]
+        if WARM in config:
+            try:
+                warm.wait(daemon.socket, WARM_MIB << 20)
+            except BenchError:
+                daemon.check()  # its end is the better reason
+                raise
+        return daemon
+
+    def environment(self, subject, socket=None, preload=True):
+        env = subject.environment(socket, preload)
+        if self._placement.node is not None and subject.base in MODES \
+                and subject.base != 'forced-libc':
             env.setdefault('HAKMEM_NODE', str(self._placement.node))
         return env
 
-    def start(self, argv, subject):
+    def start(self, argv, subject, preload=True):
         """Runs to the end; returns what it wrote to stdout. argv may begin with a tool that runs
         the program, which then gets the same environment."""
-        env = self.environment(subject)
+        daemon = self._daemon(subject)
+        env = self.environment(subject, daemon and daemon.socket, preload)
         argv = self._placement.prefix + argv
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True, errors='replace', env=env,
@@ -183,8 +205,8 @@ class Runner:
                 raise BenchError(f'{subject.name}: {os.path.basename(argv[0])} took longer than '
                                  f'{self._timeout} s') from error
             raise
-        if self._daemon and subject.needs_daemon:
-            self._daemon.check()
+        if daemon:
+            daemon.check()
         if process.returncode:
             how = (f'was killed by {signal.Signals(-process.returncode).name}'
                    if process.returncode < 0 else f'ended with status {process.returncode}')
@@ -193,7 +215,8 @@ class Runner:
 
     def run(self, workload, subject, ops=None, options=()):
         """One run; the JSON line as a dict."""
-        out, err = self.start(workload.argv(ops, options), subject)
+        out, err = self.start(workload.argv(ops, options), subject,
+                              preload=not workload.needs_daemon)
         if self._stderr:
             self._stderr.write(err)
         try:

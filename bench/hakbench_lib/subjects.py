@@ -21,16 +21,38 @@ FOLDERS = ('/usr/lib/*-linux-gnu', '/usr/lib64', '/usr/lib', '/usr/local/lib/*-l
 MODES = {
     'embedded': {'HAKMEM_MODE': 'embedded'},
     'daemon': {'HAKMEM_MODE': 'daemon'},  # the socket is known when the daemon runs
+    'daemon-warm': {'HAKMEM_MODE': 'daemon'},
+    'daemon-small-pages': {'HAKMEM_MODE': 'daemon'},
     'forced-libc': {'HAKMEM_FORCE_LIBC_ALLOC': '1'},
     'checked': {'HAKMEM_MODE': 'embedded', 'HAKMEM_FASTLANE_DIRECT': '0'},
 }
-KNOWN = ('libc', *MODES, *PEERS)
+# The most that a daemon keeps filled for one process to come, so that no run of up to that size
+# waits for it. Never given up between two runs.
+WARM_MIB = 128
+WARM = f'[stock]\nsessions = 1\nsession-bytes = {WARM_MIB} MiB\ndecay = 3600 s\n'
+# What the daemon of each is told.
+DAEMONS = {
+    'daemon': '',
+    'daemon-warm': WARM,
+    'daemon-small-pages': f'[daemon]\nhuge-pages = never\n{WARM}',
+}
+# Others, asked to use pages of 2 MiB: for comparison with hakmem's, not what it is judged by.
+HUGE = {
+    'libc-huge': ('libc', {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}),
+    # The first is its name up to version 2.0.
+    'mimalloc-huge': ('mimalloc', {'MIMALLOC_LARGE_OS_PAGES': '1',
+                                   'MIMALLOC_ALLOW_LARGE_OS_PAGES': '1'}),
+}
+KNOWN = ('libc', *MODES, *PEERS, *HUGE)
 ABOUT = {
     'libc': 'the system\'s malloc, nothing preloaded',
     'embedded': 'hakmem without its daemon',
     'daemon': 'hakmem with memory from its daemon, hakmemd, here a private one',
+    'daemon-warm': f'the same with a daemon that has {WARM_MIB} MiB ready before each run',
+    'daemon-small-pages': 'the same as daemon-warm, in pages of 4 KiB',
     'forced-libc': 'hakmem preloaded, every call passed on to libc',
     'checked': 'hakmem with HAKMEM_FASTLANE_DIRECT=0: every free validated',
+    'libc-huge': 'libc, told to use transparent huge pages (GLIBC_TUNABLES)',
 }
 ENVIRONMENT_SIZE = 4096
 
@@ -44,13 +66,13 @@ class Subject:
 
     @property
     def needs_daemon(self):
-        return self.base == 'daemon'
+        return self.base in DAEMONS
 
-    def environment(self, socket=None):
+    def environment(self, socket=None, preload=True):
         """All that its programs get. The padding keeps the environment's size, and with it where
         the stack begins, the same for all subjects: that alone can move times by percents."""
         env = {'PATH': '/usr/bin:/bin', 'LC_ALL': 'C'}
-        if self.library:
+        if self.library and preload:
             env['LD_PRELOAD'] = self.library
         if self.needs_daemon and socket:
             env['HAKMEM_SOCKET'] = socket
@@ -66,7 +88,7 @@ class Subject:
 
 
 def find_peer(name):
-    for file in PEERS[name]:
+    for file in PEERS[HUGE[name][0] if name in HUGE else name]:
         for folder in FOLDERS:
             for path in sorted(glob.glob(os.path.join(folder, file))):
                 return path
@@ -78,6 +100,9 @@ def _base(places, name, base):
         return Subject(name, base)
     if base in MODES:
         return Subject(name, base, places['library'], MODES[base])
+    if base in HUGE:
+        peer, env = HUGE[base]
+        return Subject(name, base, None if peer == 'libc' else find_peer(peer), env)
     return Subject(name, base, find_peer(base))
 
 
@@ -128,7 +153,7 @@ def make(places, allocators, libraries=None, envs=None):
             if not key or not found:
                 raise UsageError(f'--env {name}:{text}: not NAME:VARIABLE=VALUE')
             subject.env[key] = value
-        if subject.library is None and base in PEERS:
+        if subject.library is None and HUGE.get(base, (base,))[0] in PEERS:
             missing.append(name)
             continue
         if subject.library is not None and not os.path.isfile(subject.library):

@@ -65,6 +65,9 @@ def _workload(entry):
         if 'node_kib' in s:
             placed = ', '.join(f'node {n}: {kib:,.0f} KiB' for n, kib in s['node_kib'].items())
             text += f'  {name} lies on {placed}\n'
+        if s.get('waits'):
+            text += (f"  {name} waited for its daemon {s['waits']:,.0f} times, "
+                     f"{figure(s['waits_per_million'])} in a million operations\n")
     if entry['split']:
         parts = [f'{part} {ratio(entry["split"][part] and entry["split"][part]["median"])}'
                  for part in ('layout', 'allocator', 'whole')]
@@ -74,6 +77,8 @@ def _workload(entry):
 
 def comparison(result):
     text = '\n'.join(_workload(entry) for entry in result['workloads'])
+    if not result['workloads']:
+        return text
     names = [s['name'] for s in result['subjects']]
     rows = [['geometric mean of ratios', *names]]
     for group, means in result['groups'].items():

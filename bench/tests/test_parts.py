@@ -7,7 +7,7 @@ import unittest
 import xml.etree.ElementTree as xml
 
 import rig
-from hakbench_lib import callgrind, chart, count, markup, runner, subjects, syscalls
+from hakbench_lib import callgrind, chart, count, limits, markup, runner, subjects, syscalls
 from hakbench_lib.errors import BenchError, UsageError
 
 PLACES = {'library': '/', 'daemon': '/none'}
@@ -122,6 +122,23 @@ class Subjects(unittest.TestCase):
         self.assertEqual(daemon['HAKMEM_SOCKET'], '/sock')
         self.assertNotIn('HAKMEM_SOCKET', embedded)
         self.assertEqual(forced['HAKMEM_FORCE_LIBC_ALLOC'], '1')
+
+    def test_huge_ones_are_told_so_and_are_no_peers(self):
+        made, missing = subjects.make(self.places, 'libc,libc-huge,mimalloc-huge',
+                                      [f'mimalloc-huge={self.library}'])
+        self.assertEqual(missing, [])
+        self.assertIsNone(made[1].library)
+        self.assertIn('hugetlb=1', made[1].environment()['GLIBC_TUNABLES'])
+        self.assertEqual(made[2].environment()['MIMALLOC_ALLOW_LARGE_OS_PAGES'], '1')
+        result = {'subjects': [s.describe() for s in made]}
+        self.assertEqual(limits.peers(result), ['libc'])
+
+    def test_without_preloading_the_socket_stays(self):
+        made, _ = subjects.make(self.places, 'daemon,daemon-warm')
+        for subject in made:
+            env = subject.environment('/sock', preload=False)
+            self.assertNotIn('LD_PRELOAD', env)
+            self.assertEqual(env['HAKMEM_SOCKET'], '/sock')
 
     def test_environments_are_clean_and_of_one_size(self):
         os.environ['HAKBENCH_TEST_LEFTOVER'] = '1'

@@ -19,10 +19,11 @@ FIELDS = {
 EXPECTED = {
     'random_mixed', 'replace', 'pair', 'larson', 'xmalloc', 'threadtest', 'cache_scratch',
     'cache_thrash', 'sh6', 'mstress', 'glibc_simple', 'glibc_thread', 'large', 'realloc_grow',
-    'calloc', 'first_touch', 'fragment', 'replay', 'startup',
+    'calloc', 'churn_large', 'first_touch', 'fragment', 'replay', 'startup',
 }
+DAEMON = {'ring', 'lease', 'many_clients', 'reclaim'}  # see test_daemon.py
 # One operation of these costs a process or tens of MiB.
-DEAR = {'startup': 2, 'large': 4, 'first_touch': 20}
+DEAR = {'startup': 2, 'large': 4, 'churn_large': 3, 'first_touch': 20}
 
 
 def start(name, *args, env=None):
@@ -31,8 +32,8 @@ def start(name, *args, env=None):
 
 
 def names():
-    return sorted(n for n in os.listdir(rig.WORKLOADS)
-                  if '.' not in n and os.path.isfile(os.path.join(rig.WORKLOADS, n)))
+    return sorted(n for n in os.listdir(rig.WORKLOADS) if n not in DAEMON and
+                  '.' not in n and os.path.isfile(os.path.join(rig.WORKLOADS, n)))
 
 
 def describe(name):
@@ -42,6 +43,7 @@ def describe(name):
 class Workloads(unittest.TestCase):
     def test_all_are_there(self):
         self.assertEqual(set(names()), EXPECTED)
+        self.assertEqual({n for n in names() if describe(n)['needs_daemon']}, set())
 
     def test_every_variant_prints_one_line_of_json(self):
         for name in names():
@@ -74,6 +76,16 @@ class Workloads(unittest.TestCase):
         self.assertGreater(many['peak_rss_kib'] - few['peak_rss_kib'], 7000)
         self.assertGreater(many['live_rss_kib'] - few['live_rss_kib'], 7000)
         self.assertGreater(many['minflt_run'], few['minflt_run'])
+
+    def test_small_pages_are_small(self):
+        """Where hakmem would use large ones."""
+        env = {'PATH': '/usr/bin:/bin', 'LD_PRELOAD': rig.LIBRARY, 'HAKMEM_MODE': 'embedded'}
+        done = start('first_touch', '--variant', 'small-pages', '--ops', '3000', env=env)
+        self.assertGreaterEqual(json.loads(done.stdout)['minflt_run'], 3000)
+
+    def test_churn_large_tells_the_time_of_a_page(self):
+        line = json.loads(start('churn_large', '--size', '4M', '--ops', '6').stdout)
+        self.assertAlmostEqual(line['ns_per_4k'], line['ns_per_op'] / 1024, 1)
 
     def test_peak_is_the_process_own(self):
         """Not that of a large process that started it: exec hands ru_maxrss on."""

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/workloads/work.h"
 
+#include "bench/workloads/hist.h"
+#include "libclient/include/hakmem.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -12,6 +15,9 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+/* There only where hakmem is preloaded. A workload calls nothing else of it. */
+#pragma weak hak_info_get
 
 _Noreturn void work_die(const char *what)
 {
@@ -45,6 +51,17 @@ static void clock_read(struct work_clock *ret_clock)
 	*ret_clock = c;
 }
 
+/* How often a thread has waited for the daemon so far; false: there is none. */
+static bool waits_read(uint64_t *ret_waits)
+{
+	struct hak_info info = { .size = sizeof(info) };
+
+	if (!hak_info_get || hak_info_get(&info) < 0 || info.mode != HAK_INFO_DAEMON)
+		return false;
+	*ret_waits = info.waits;
+	return true;
+}
+
 void work_start(struct work *work)
 {
 	work_memory_read(&work->begin);
@@ -55,19 +72,36 @@ void work_stop(struct work *work)
 {
 	clock_read(&work->stop);
 	work_memory_read(&work->live);
+	work->has_waits = waits_read(&work->waits);
 }
 
 void work_extra(struct work *work, const char *name, double value)
 {
 	if (work->n_extras == WORK_EXTRAS_MAX)
 		work_die("too many extra fields");
-	work->extras[work->n_extras++] = (struct work_extra){ name, value };
+	work->extras[work->n_extras].value = value;
+	(void)snprintf(work->extras[work->n_extras++].name, WORK_EXTRA_NAME, "%s", name);
+}
+
+void work_quantiles(struct work *work, const char *prefix, const struct hist *hist)
+{
+	static const struct {
+		const char *name;
+		double q;
+	} all[] = { { "p50", 0.5 }, { "p99", 0.99 }, { "p999", 0.999 } };
+	char name[WORK_EXTRA_NAME];
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		(void)snprintf(name, sizeof(name), "%s%s_ns", prefix, all[i].name);
+		work_extra(work, name, (double)hist_quantile(hist, all[i].q));
+	}
 }
 
 int work_report(struct work *work)
 {
 	double n = (double)(work->done ? work->done : 1);
-	double wall = (double)(work->stop.wall_ns - work->start.wall_ns);
+	double wall = (double)(work->timed_ns ? work->timed_ns
+					      : work->stop.wall_ns - work->start.wall_ns);
 	double cpu = (double)(work->stop.cpu_ns - work->start.cpu_ns);
 	struct work_memory final, trimmed;
 
@@ -92,6 +126,9 @@ int work_report(struct work *work)
 		     ",\"final_rss_kib\":%" PRIu64 ",\"trimmed_rss_kib\":%" PRIu64,
 		     work->begin.rss_kib, final.peak_kib, work->live.rss_kib, work->live.pss_kib,
 		     final.rss_kib, trimmed.rss_kib);
+	if (work->has_waits)
+		(void)printf(",\"waits\":%" PRIu64 ",\"waits_per_million\":%.4f", work->waits,
+			     (double)work->waits * 1e6 / n);
 	for (unsigned i = 0; i < work->n_extras; i++)
 		(void)printf(",\"%s\":%.4f", work->extras[i].name, work->extras[i].value);
 	if (work->numa)

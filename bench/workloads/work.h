@@ -24,7 +24,8 @@
 #include <stdlib.h>
 
 #define WORK_PAGE       4096
-#define WORK_EXTRAS_MAX 8
+#define WORK_EXTRAS_MAX 24
+#define WORK_EXTRA_NAME 32
 
 /* The first variant is the default one; a NULL name ends the list. */
 struct work_variant {
@@ -38,12 +39,13 @@ struct work_variant {
 
 struct work_info {
 	const char *name;
-	const char *group; /* small, large, memory, replay or startup */
+	const char *group; /* small, large, memory, replay, startup or daemon */
 	const char *about;
 	const char *op; /* what one operation is */
 	const struct work_variant *variants;
-	bool takes_trace; /* --trace names the file that says what to do */
-	bool in_children; /* the work is done by other processes: instructions cannot be counted */
+	bool takes_trace;  /* --trace names the file that says what to do */
+	bool in_children;  /* the work is done by other processes: instructions cannot be counted */
+	bool needs_daemon; /* about the daemon that HAKMEM_SOCKET names: nothing is preloaded */
 };
 
 struct work_clock {
@@ -56,7 +58,7 @@ struct work_memory {
 };
 
 struct work_extra {
-	const char *name;
+	char name[WORK_EXTRA_NAME];
 	double value;
 };
 
@@ -69,6 +71,9 @@ struct work {
 	const char *trace; /* NULL: the workload's own */
 	bool numa;         /* say on which nodes the pages lie */
 	uint64_t done;     /* operations really done; work_init() sets it to ops */
+	uint64_t timed_ns; /* if set, what the operations took: the load pauses between them */
+	uint64_t waits;    /* of threads for the daemon, since the process began ... */
+	bool has_waits;    /* ... if hakmem is preloaded and has one */
 	struct work_clock start, stop;
 	struct work_memory begin, live;
 	struct work_extra extras[WORK_EXTRAS_MAX];
@@ -88,6 +93,9 @@ void work_start(struct work *work);
 void work_stop(struct work *work);
 /* An extra field of the JSON line. */
 void work_extra(struct work *work, const char *name, double value);
+struct hist;
+/* PREFIXp50_ns, PREFIXp99_ns and PREFIXp999_ns. */
+void work_quantiles(struct work *work, const char *prefix, const struct hist *hist);
 /* Prints the line. Returns the exit status of the program. */
 int work_report(struct work *work);
 

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "tests/proc/raw_client.h"
+#include "bench/raw/raw_client.h"
 
 #include <cmocka.h>
 

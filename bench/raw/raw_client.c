@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/proc/raw_client.h"
+#include "bench/raw/raw_client.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -327,38 +327,69 @@ void raw_unmap(void *at)
 	(void)hak_sys_unmap(at, HAK_SUPERSLAB_SIZE);
 }
 
-/* Asks, maps the answer, copies at most `max` records out of it. */
-static int query(const char *path, uint32_t what, void *ret_records, size_t record_size,
-		 unsigned max)
+/* A report as it came, and its file. */
+struct answer {
+	struct hak_wire_frame frame;
+	int fds[HAK_WIRE_FDS_MAX];
+	unsigned n_fds;
+};
+
+static int ask(int sock, enum hak_wire_query what, struct answer *ret_answer)
 {
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_QUERY);
-	int fds[HAK_WIRE_FDS_MAX];
-	unsigned n_fds = 0, n;
-	int sock = raw_connect(path), r;
-	void *at;
+	int r;
 
-	if (sock < 0)
-		return sock;
 	frame.query.what = what;
+	ret_answer->n_fds = 0;
 	r = raw_send(sock, &frame, sizeof(frame), NULL, 0);
 	if (r == 0 || r == -EPIPE)
-		r = raw_recv(sock, &frame, fds, &n_fds);
-	close(sock);
-	if (r < 0)
-		return r;
-	if (frame.type != HAK_WIRE_REPORT || n_fds != 1 || frame.report.record_size != record_size)
-		return frame.type == HAK_WIRE_REFUSED ? frame.refused.code : -EPROTO;
-	n = frame.report.count < max ? (unsigned)frame.report.count : max;
-	r = 0;
+		r = raw_recv(sock, &ret_answer->frame, ret_answer->fds, &ret_answer->n_fds);
+	return r;
+}
+
+/* Maps the answer, copies at most `max` records out of it. */
+static int take_records(const struct answer *answer, void *ret_records, size_t record_size,
+			unsigned max)
+{
+	const struct hak_wire_frame *frame = &answer->frame;
+	unsigned n;
+	void *at;
+	int r = 0;
+
+	if (frame->type != HAK_WIRE_REPORT || answer->n_fds != 1 ||
+	    frame->report.record_size != record_size)
+		return frame->type == HAK_WIRE_REFUSED ? frame->refused.code : -EPROTO;
+	n = frame->report.count < max ? (unsigned)frame->report.count : max;
 	if (n) {
-		r = hak_sys_map_readonly(&at, fds[0], n * record_size);
+		r = hak_sys_map_readonly(&at, answer->fds[0], n * record_size);
 		if (r == 0) {
 			memcpy(ret_records, at, n * record_size);
 			(void)hak_sys_unmap(at, n * record_size);
 		}
 	}
-	close(fds[0]);
+	close(answer->fds[0]);
 	return r < 0 ? r : (int)n;
+}
+
+int raw_ask(int sock, enum hak_wire_query what, void *ret_records, size_t record_size, unsigned max)
+{
+	struct answer answer;
+	int r = ask(sock, what, &answer);
+
+	return r < 0 ? r : take_records(&answer, ret_records, record_size, max);
+}
+
+static int query(const char *path, enum hak_wire_query what, void *ret_records, size_t record_size,
+		 unsigned max)
+{
+	struct answer answer;
+	int sock = raw_connect(path), r;
+
+	if (sock < 0)
+		return sock;
+	r = ask(sock, what, &answer);
+	close(sock); /* early: who asks next may count the daemon's descriptors */
+	return r < 0 ? r : take_records(&answer, ret_records, record_size, max);
 }
 
 int raw_sessions(const char *path, struct hak_report_session *ret_records, unsigned max)

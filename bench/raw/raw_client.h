@@ -3,6 +3,8 @@
  * raw_client.h - the protocol without manners: a client made of shared/ alone, that can send any
  * frame and write anything into its rings.
  *
+ * Tests use it, and the workloads that are about the daemon.
+ *
  * Every wait has a deadline. Functions return 0, a negative errno, or what is documented.
  */
 #pragma once
@@ -70,7 +72,11 @@ int raw_freeze(struct raw *raw, uint32_t first, uint32_t count);
 void *raw_map(const struct raw *raw, uint32_t index);
 void raw_unmap(void *at);
 
-/* The number of records, at most `max`, or a negative errno. */
+/* Asks on a connection that raw_connect() made. The number of records copied, at most `max`, or a
+ * negative errno. */
+int raw_ask(int sock, enum hak_wire_query what, void *ret_records, size_t record_size,
+	    unsigned max);
+/* The same on a connection of its own. */
 int raw_sessions(const char *path, struct hak_report_session *ret_records, unsigned max);
 int raw_limits(const char *path, struct hak_report_limit *ret_records, unsigned max);
 /* That limit of that owner; false: it is not reported. */

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench/raw/raw_client.h"
 #include "shared/sys.h"
 #include "tests/must.h"
-#include "tests/proc/raw_client.h"
 #include "tests/vm/where.h"
 
 #define PAGES (HAK_SUPERSLAB_SIZE / 4096)

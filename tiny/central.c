@@ -12,6 +12,9 @@
 /* Wholly free slabs kept per class, so that a boundary case does not take and give for ever. */
 #define SPARE_SLABS 1u
 
+/* What a thread takes when it begins with a class: FIRST_CAPACITY in thread.c. */
+#define FIRST_BATCH 8u
+
 /*
  * When a heap counts as fragmented: it is no small one, and a share of it lies idle in slabs of
  * blocks; less of a share once there are mixed slabs, so that it goes on until little is left.
@@ -343,7 +346,12 @@ static uint32_t take(uint32_t class, void **ret_blocks, uint32_t n, bool mixed_t
 		slab = &hak_tiny.slabs[central->partial];
 		if (slab->n_free == hak_class[class].blocks)
 			central->n_empty--;
-		more = hak_slab_take(slab, hak_slab_start(slab), ret_blocks + got, n - got);
+		/* A magazine's first blocks: what two threads begin with shares no cache line. */
+		more = n <= FIRST_BATCH ? hak_slab_take_lines(slab, hak_slab_start(slab),
+							      ret_blocks + got, n - got)
+					: 0;
+		if (!more)
+			more = hak_slab_take(slab, hak_slab_start(slab), ret_blocks + got, n - got);
 		got += more;
 		if (!slab->n_free)
 			list_drop(central, slab);

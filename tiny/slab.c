@@ -38,6 +38,37 @@ uint32_t hak_slab_take(struct hak_slab *slab, char *start, void **ret_blocks, ui
 	return got;
 }
 
+uint32_t hak_slab_take_lines(struct hak_slab *slab, char *start, void **ret_blocks, uint32_t n)
+{
+	uint32_t size = hak_class[slab->class].size, per = HAK_LINE / size, got = 0;
+	uint32_t words = hak_slab_words(slab->class);
+
+	if (HAK_LINE % size || per < 2)
+		return 0;
+	for (uint32_t w = slab->hint; w < words && got + per <= n; w++) {
+		uint64_t whole = slab->bits[w];
+
+		for (uint32_t i = 1; i < per; i *= 2)
+			whole &= whole >> i;
+		whole &= per == 2 ? 0x5555555555555555 : 0x1111111111111111;
+		for (; whole && got + per <= n; whole &= whole - 1) {
+			uint32_t at = (uint32_t)__builtin_ctzll(whole);
+
+			slab->bits[w] &= ~(((UINT64_C(1) << per) - 1) << at);
+			for (uint32_t i = 0; i < per; i++)
+				ret_blocks[got++] = start + (size_t)(w * 64 + at + i) * size;
+		}
+	}
+	slab->n_free -= got;
+	for (uint32_t i = 0; i < got / 2; i++) {
+		void *last = ret_blocks[got - 1 - i];
+
+		ret_blocks[got - 1 - i] = ret_blocks[i];
+		ret_blocks[i] = last;
+	}
+	return got;
+}
+
 int hak_slab_put(struct hak_slab *slab, uint32_t offset)
 {
 	uint32_t slot = hak_class_slot(slab->class, offset);

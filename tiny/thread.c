@@ -208,7 +208,11 @@ void hak_thread_free(uint32_t class, void *p)
 	struct hak_thread *t = &hak_thread;
 	struct hak_bin *bin = &t->bin[class];
 
-	if (HAK_UNLIKELY(!thread_ready(t)) || (!bin->lim && !bin_open(bin, class))) {
+	/* The first block of a class that a thread meets may be another's, with neighbours on its
+	 * cache line that are still in use: it goes home instead of around in this thread. */
+	if (HAK_UNLIKELY(!thread_ready(t)) || !bin->lim) {
+		if (t->state == HAK_THREAD_READY)
+			(void)bin_open(bin, class);
 		hak_central_put(class, &p, 1);
 		return;
 	}

@@ -161,6 +161,31 @@ static void the_check_notices(void **state)
 	fixture_free(f);
 }
 
+static void whole_lines_are_told_from_parts(void **state)
+{
+	struct fixture *f = fixture_new(1);
+	void *one, *at[8];
+
+	assert_int_equal(hak_slab_take(&f->slab, start, &one, 1), 1);
+	assert_ptr_equal(one, start);
+	/* Two lines behind the one that is begun, rising when taken from the end. */
+	assert_int_equal(hak_slab_take_lines(&f->slab, start, at, 8), 8);
+	for (int i = 0; i < 8; i++)
+		assert_ptr_equal(at[7 - i], start + 64 + 16 * i);
+	assert_true(hak_slab_check(&f->slab));
+	assert_int_equal(hak_slab_take_lines(&f->slab, start, at, 3), 0);
+	/* What is left of the first line, and what no line is left for. */
+	assert_int_equal(hak_slab_take(&f->slab, start, at, 3), 3);
+	assert_ptr_equal(at[2], start + 16);
+	while (hak_slab_take_lines(&f->slab, start, at, 8))
+		assert_true(hak_slab_check(&f->slab));
+	assert_int_equal(f->slab.n_free, 0);
+	free(f);
+	f = fixture_new(3); /* 48 bytes do not fill a line */
+	assert_int_equal(hak_slab_take_lines(&f->slab, start, at, 8), 0);
+	free(f);
+}
+
 static void the_hint_follows_both_ways(void **state)
 {
 	struct fixture *f = fixture_new(1);
@@ -231,6 +256,7 @@ int main(void)
 		cmocka_unit_test(only_whole_blocks_go_back_and_once),
 		cmocka_unit_test(a_refused_block_changes_nothing),
 		cmocka_unit_test(the_check_notices),
+		cmocka_unit_test(whole_lines_are_told_from_parts),
 		cmocka_unit_test(the_hint_follows_both_ways),
 		cmocka_unit_test(random_order),
 	};

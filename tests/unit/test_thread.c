@@ -354,6 +354,39 @@ static void without_slabs_a_thread_says_so_and_recovers(void **state)
 	assert_int_equal(arena_blocks(), 0);
 }
 
+/* Frees what it was handed and allocates; *arg is what it gets. */
+static void *handed_over(void *arg)
+{
+	void **slot = arg;
+
+	hak_tiny_free(*slot);
+	*slot = hak_tiny_alloc(16);
+	return NULL;
+}
+
+/* Neighbours on one cache line go to two threads; what these use afterwards lies on lines of its
+ * own, not on that one and not on each other's. */
+static void handed_over_neighbours_share_no_line_for_ever(void **state)
+{
+	void *home[4], *at[2];
+
+	for (int i = 0; i < 4; i++)
+		home[i] = hak_thread_alloc(1);
+	at[0] = home[1];
+	at[1] = home[2];
+	assert_int_equal((uintptr_t)home[0] / HAK_LINE, (uintptr_t)home[3] / HAK_LINE);
+	in_a_thread(handed_over, &at[0]);
+	assert_int_not_equal((uintptr_t)at[0] / HAK_LINE, (uintptr_t)home[0] / HAK_LINE);
+	/* The first thread has gone, but its block is in use. */
+	in_a_thread(handed_over, &at[1]);
+	assert_int_not_equal((uintptr_t)at[1] / HAK_LINE, (uintptr_t)home[0] / HAK_LINE);
+	assert_int_not_equal((uintptr_t)at[1] / HAK_LINE, (uintptr_t)at[0] / HAK_LINE);
+	hak_tiny_free(home[0]);
+	hak_tiny_free(home[3]);
+	hak_tiny_free(at[0]);
+	hak_tiny_free(at[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -371,6 +404,7 @@ int main(void)
 		TEST(arrays_are_kept_for_as_many_threads_as_there_were),
 		TEST(without_metadata_a_thread_works_and_recovers),
 		TEST(without_slabs_a_thread_says_so_and_recovers),
+		TEST(handed_over_neighbours_share_no_line_for_ever),
 	};
 
 	unit_watchdog();

@@ -261,13 +261,19 @@ void *hak_aligned(size_t align, size_t size)
 
 static void *move(void *p, size_t old, size_t size)
 {
+	size_t room = old + old / 4;
+	int saved = errno;
 	void *q = NULL;
 
-	/* One that grows will grow on. */
+	/* One that grows will grow on: not copied again at the very next class. */
 	if (HAK_UNLIKELY(size > old && size >= HAK_SUPERSLAB_SIZE))
 		q = hak_heap_alloc_roomy(size);
-	if (!q)
+	else if (size > old && size < room && room <= HAK_CLASS_MAX_SIZE)
+		q = hak_tiny_alloc(room);
+	if (!q) {
+		errno = saved; /* only room could not be had */
 		q = hak_tiny_alloc(size);
+	}
 	if (q) {
 		memcpy(q, p, old < size ? old : size);
 		hak_tiny_free(p);

@@ -160,7 +160,8 @@ no_sessions_left()
 
 fds_are_back()
 {
-	local deadline=$((${EPOCHREALTIME/./} + 2000000)) now
+	# Regions that were made ready for the crowd go after the decay time, 2 s.
+	local deadline=$((${EPOCHREALTIME/./} + 10000000)) now
 
 	while :; do
 		now=$(daemon_fds)

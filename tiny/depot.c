@@ -17,7 +17,7 @@ struct depot {
 	void **empty; /* bottoms, the same way */
 } HAK_ALIGNED(64);
 
-static struct depot depots[HAK_CLASSES];
+static struct depot depots[HAK_DEPOT_SHARDS][HAK_CLASSES];
 
 /* Arrays of no class; linked like the others. */
 static void **store;
@@ -55,14 +55,12 @@ static uint64_t bytes_of(uint32_t class, void **bottom, void **top)
 	return (uint64_t)(top - bottom) * hak_class[class].size;
 }
 
-void **hak_depot_take(uint32_t class, void **empty)
+static void **take_from(struct depot *depot, uint32_t class, void **empty)
 {
-	struct depot *depot = &depots[class];
 	void **top;
 
 	/* Without the lock: a magazine missed is found next time. */
-	if (!atomic_load_explicit(&held, memory_order_relaxed) ||
-	    !__atomic_load_n(&depot->full, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&depot->full, __ATOMIC_RELAXED))
 		return NULL;
 	hak_lock_take(&depot->lock);
 	top = depot->full;
@@ -78,6 +76,20 @@ void **hak_depot_take(uint32_t class, void **empty)
 	return top;
 }
 
+void **hak_depot_take(uint32_t class, void **empty)
+{
+	if (!atomic_load_explicit(&held, memory_order_relaxed))
+		return NULL;
+	for (uint32_t i = 0; i < HAK_DEPOT_SHARDS; i++) {
+		uint32_t shard = (hak_thread.shard + i) % HAK_DEPOT_SHARDS;
+		void **top = take_from(&depots[shard][class], class, empty);
+
+		if (top)
+			return top;
+	}
+	return NULL;
+}
+
 static bool has_room(uint64_t bytes)
 {
 	uint64_t slabs = __atomic_load_n(&hak_tiny.slabs_held, __ATOMIC_RELAXED);
@@ -88,7 +100,7 @@ static bool has_room(uint64_t bytes)
 
 void **hak_depot_put(uint32_t class, void **bottom, void **top)
 {
-	struct depot *depot = &depots[class];
+	struct depot *depot = &depots[hak_thread.shard][class];
 	uint64_t bytes = bytes_of(class, bottom, top);
 	void **empty;
 
@@ -114,9 +126,8 @@ uint64_t hak_depot_bytes(void)
 	return atomic_load_explicit(&held, memory_order_relaxed);
 }
 
-static void depot_trim(uint32_t class)
+static void depot_trim(struct depot *depot, uint32_t class)
 {
-	struct depot *depot = &depots[class];
 	void **full, **empty;
 
 	hak_lock_take(&depot->lock);
@@ -144,20 +155,26 @@ static void depot_trim(uint32_t class)
 
 void hak_depot_trim(void)
 {
-	for (uint32_t c = 1; c < HAK_CLASSES; c++)
-		depot_trim(c);
+	for (uint32_t s = 0; s < HAK_DEPOT_SHARDS; s++) {
+		for (uint32_t c = 1; c < HAK_CLASSES; c++)
+			depot_trim(&depots[s][c], c);
+	}
 }
 
 void hak_depot_lock_all(void)
 {
-	for (uint32_t c = 1; c < HAK_CLASSES; c++)
-		hak_lock_take(&depots[c].lock);
+	for (uint32_t s = 0; s < HAK_DEPOT_SHARDS; s++) {
+		for (uint32_t c = 1; c < HAK_CLASSES; c++)
+			hak_lock_take(&depots[s][c].lock);
+	}
 	hak_lock_take(&store_lock);
 }
 
 void hak_depot_unlock_all(void)
 {
 	hak_lock_drop(&store_lock);
-	for (uint32_t c = 1; c < HAK_CLASSES; c++)
-		hak_lock_drop(&depots[c].lock);
+	for (uint32_t s = 0; s < HAK_DEPOT_SHARDS; s++) {
+		for (uint32_t c = 1; c < HAK_CLASSES; c++)
+			hak_lock_drop(&depots[s][c].lock);
+	}
 }

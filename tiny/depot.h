@@ -7,6 +7,10 @@
  * pointer touched. Producer and consumer meet here; so do phases that allocate and phases that
  * free.
  *
+ * There are HAK_DEPOT_SHARDS of them for each class, and a thread keeps to one as long as there is
+ * something in it: magazines and blocks that go from thread to thread take their cache lines along,
+ * at the price of ten operations each.
+ *
  * BOUND  all magazines in the depots together hold at most DEPOT_LEAST bytes of blocks, and a share
  * of what is in slabs (depot.c); what is beyond goes to the slabs. malloc_trim() empties them.
  *
@@ -19,6 +23,8 @@
 #pragma once
 
 #include "tiny/tiny.h"
+
+#define HAK_DEPOT_SHARDS 4u
 
 /* An empty magazine's array; NULL: out of memory. Given back, it is kept for any thread. */
 void **hak_depot_array(void);

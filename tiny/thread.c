@@ -2,6 +2,7 @@
 #include "tiny/thread.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "tiny/central.h"
@@ -13,6 +14,9 @@
 __thread struct hak_thread hak_thread;
 
 /* Not zero: so it lies with the data that every process touches. */
+/* Ever set up; they take the depots' shards in turn. */
+static _Atomic uint32_t threads;
+
 #define NO_KEY ((pthread_key_t)-1)
 static pthread_key_t exit_key = NO_KEY;
 
@@ -141,6 +145,7 @@ static bool thread_ready(struct hak_thread *t)
 		t->state = HAK_THREAD_GONE;
 		return false;
 	}
+	t->shard = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % HAK_DEPOT_SHARDS;
 	for (size_t i = 0; i < hak_array_size(t->twice); i++)
 		t->twice[i] = (uint8_t)(2 * hak_tiny_class[i]);
 	t->state = HAK_THREAD_READY;

@@ -48,6 +48,7 @@ struct hak_thread {
 	uint8_t twice[HAK_TINY_MAX / 16 +
 		      1]; /* 2 * class by (size + 15) >> 4; zero while not READY */
 	uint8_t state;    /* enum hak_thread_state */
+	uint8_t shard;    /* of the depots: where its magazines go, and come from first */
 	/* By class: a second magazine's top, all full or all empty, so that what goes up and down
 	 * around a limit stays in the thread. NULL: none yet. */
 	void **other[HAK_CLASSES];

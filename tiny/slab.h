@@ -68,8 +68,8 @@ void hak_slab_format(struct hak_slab *slab, uint32_t class, uint64_t *bits);
 /* Takes up to `n` blocks, in an order that makes a stack pop rising addresses. How many it got. */
 uint32_t hak_slab_take(struct hak_slab *slab, char *start, void **ret_blocks, uint32_t n);
 
-/* The same, but only whole cache lines of several blocks: what others use stays on lines of its own.
- * It may get none. */
+/* The same, but only whole cache lines of several blocks: what others use stays on lines of its
+ * own. It may get none. */
 uint32_t hak_slab_take_lines(struct hak_slab *slab, char *start, void **ret_blocks, uint32_t n);
 
 enum {

@@ -14,6 +14,7 @@
 #include "tests/must.h"
 #include "tests/random/random.h"
 #include "tiny/depot.h"
+#include "tiny/mixed.h"
 #include "tiny/thread.h"
 
 #define THREADS 4u
@@ -25,9 +26,15 @@ void *hak_alloc_cold(size_t size)
 	return hak_thread_alloc(hak_class_of(size ? size : 1));
 }
 
+/* A heap that is short of memory has mixed slabs, too. */
+static uint32_t class_of(const void *p)
+{
+	return hak_mixed_has(p) ? hak_mixed_class(p) : hak_page_class(p);
+}
+
 void hak_free_cold(void *p)
 {
-	hak_thread_free(hak_page_class(p), p);
+	hak_thread_free(class_of(p), p);
 }
 
 struct box {
@@ -63,7 +70,7 @@ static void verify_and_free(void *block)
 	uint32_t head[2];
 
 	memcpy(head, block, sizeof(head));
-	must(head[0] >= sizeof(head) && head[0] <= hak_class[hak_page_class(block)].size);
+	must(head[0] >= sizeof(head) && head[0] <= hak_class[class_of(block)].size);
 	for (uint32_t i = sizeof(head); i < head[0]; i++)
 		must(p[i] == (head[1] & 0xff));
 	/* So that a second owner would be seen. */

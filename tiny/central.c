@@ -98,11 +98,6 @@ static void add(uint64_t *sum, uint64_t n)
 	__atomic_store_n(sum, *sum + n, __ATOMIC_RELAXED);
 }
 
-static uint8_t *page_of(const struct hak_slab *slab)
-{
-	return &hak_pagemap[((uintptr_t)hak_tiny.base >> HAK_SLAB_SHIFT) + number_of(slab)];
-}
-
 /* Bitmaps of more than one word live apart from the descriptor and are kept for their class. */
 static uint64_t *bitmap_take(struct hak_central *central, uint32_t class)
 {
@@ -146,7 +141,7 @@ static bool slab_new(struct hak_central *central, uint32_t class)
 		hak_checked_format(&hak_tiny.slabs[number]);
 		byte = 0; /* every free is cold */
 	}
-	map = page_of(&hak_tiny.slabs[number]);
+	map = hak_page_of(&hak_tiny.slabs[number]);
 	map[0] = byte;
 	for (uint32_t i = 1; i < slabs; i++) {
 		hak_tiny.slabs[number + i] = (struct hak_slab){ .kind = HAK_SLAB_INSIDE,
@@ -165,7 +160,7 @@ static bool slab_new(struct hak_central *central, uint32_t class)
 static void slab_release(struct hak_central *central, struct hak_slab *slab)
 {
 	uint32_t number = number_of(slab), slabs = hak_class[slab->class].slabs;
-	uint8_t *map = page_of(slab);
+	uint8_t *map = hak_page_of(slab);
 
 	if (HAK_UNLIKELY(hak_tiny.checked))
 		hak_checked_release(slab);
@@ -248,9 +243,6 @@ static bool mix(struct hak_central *central, struct hak_slab *slab)
 		list_push(central, slab);
 		return false;
 	}
-	/* Release: see hak_mixed_has(). A free that has just read the old byte is looked at again
-	 * when it is flushed. */
-	__atomic_store_n(page_of(slab), 0, __ATOMIC_RELEASE);
 	bitmap_give(central, slab, bits);
 	set(&central->slabs, central->slabs - 1);
 	add(&central->mixed, used);

@@ -18,6 +18,7 @@
 
 #include "tiny/lock.h"
 #include "tiny/slab.h"
+#include "tiny/tiny.h"
 
 struct hak_tiny_source {
 	/* `slabs` contiguous slabs, by the number of the first. False: out of memory. */
@@ -106,4 +107,10 @@ static inline struct hak_slab *hak_slab_of(const void *p)
 static inline char *hak_slab_start(const struct hak_slab *slab)
 {
 	return hak_tiny.base + ((size_t)(slab - hak_tiny.slabs) << HAK_SLAB_SHIFT);
+}
+
+/* The slab's byte in the page map. */
+static inline uint8_t *hak_page_of(const struct hak_slab *slab)
+{
+	return &hak_pagemap[(uintptr_t)hak_slab_start(slab) >> HAK_SLAB_SHIFT];
 }

@@ -184,6 +184,9 @@ bool hak_mixed_convert(struct hak_slab *slab)
 		slab->on_list = 0;
 		/* Who frees a span or asks for a size looks at it without a lock. */
 		__atomic_store_n(&slab->kind, HAK_SLAB_MIXED, __ATOMIC_RELAXED);
+		/* Under the lock: who cuts a block of another class out of it must find no trace of
+		 * the old one. Release: see hak_mixed_has(). */
+		__atomic_store_n(hak_page_of(slab), 0, __ATOMIC_RELEASE);
 		add(&pool.slabs, 1);
 		add(&pool.made, 1);
 		add(&pool.n_free, slab->n_free);

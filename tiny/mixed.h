@@ -15,9 +15,10 @@
  *
  * A block reaches from its edge to the next one (or the slab's end), and that is the size of its
  * class. What its neighbours do changes neither of these edges nor a granule between them: so the
- * holder of a block finds its class without a lock. The page map's byte of a mixed slab is 0: a
- * free takes the cold way. Another thread's that has just read the old byte puts its block, which
- * is of that class, into that class's magazine; no harm: what flushes it looks at the slab.
+ * holder of a block finds its class without a lock. The page map's byte of a mixed slab is 0 before
+ * the first block of another class is cut from it: a free takes the cold way. Another thread's that
+ * has just read the old byte frees a block of the old class, into that class's magazine; no harm:
+ * what flushes it looks at the slab.
  *
  * A block here is aligned to 16 and to no more, unlike those in slabs of their own class.
  *
@@ -33,7 +34,8 @@
 #define HAK_GRANULE  16u
 #define HAK_GRANULES (HAK_SLAB_SIZE / HAK_GRANULE)
 
-/* Turns a slab of blocks, one slab long and on no list, into a mixed one; under its class's lock.
+/* Turns a slab of blocks, one slab long and on no list, into a mixed one, and clears its byte in the
+ * page map; under its class's lock.
  * Its class's bitmap is free for other use afterwards. False: no memory for bitmaps. */
 bool hak_mixed_convert(struct hak_slab *slab);
 

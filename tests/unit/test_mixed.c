@@ -2,6 +2,8 @@
 #include "tiny/checked.h"
 #include "tiny/mixed.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -399,6 +401,63 @@ static void magazines_are_emptied_before_the_heap_grows(void **state)
 	assert_int_equal(arena.taken, BEGUN);
 }
 
+static atomic_bool watch_ends;
+static atomic_uint looked;
+
+/* Whoever has the pool's lock may cut blocks of any class out of a mixed slab: its page byte must
+ * not be of the old class any more. */
+static uintptr_t wrong_on_ring(uint32_t head)
+{
+	uint32_t number = head - 1;
+	uintptr_t wrong = 0;
+
+	if (!head)
+		return 0;
+	do {
+		const struct hak_slab *slab = &hak_tiny.slabs[number];
+
+		wrong += slab->kind != HAK_SLAB_MIXED || hak_page_byte(hak_slab_start(slab));
+		number = slab->next;
+	} while (number != head - 1);
+	return wrong;
+}
+
+static void *watch(void *unused)
+{
+	uintptr_t wrong = 0;
+
+	(void)unused;
+	while (!atomic_load(&watch_ends)) {
+		hak_mixed_lock();
+		for (uint32_t b = 0; b < HAK_MIXED_BUCKETS; b++)
+			wrong += wrong_on_ring(hak_tiny.mixed.head[b]);
+		hak_mixed_unlock();
+		atomic_fetch_add(&looked, 1);
+	}
+	return (void *)wrong;
+}
+
+static void a_mixed_slab_is_one_before_others_may_cut_it(void **state)
+{
+	pthread_t watcher;
+	void *wrong;
+
+	atomic_store(&watch_ends, false);
+	assert_int_equal(pthread_create(&watcher, NULL, watch, NULL), 0);
+	for (uint32_t round = 0; round < 10 || atomic_load(&looked) < 1000; round++) {
+		fragment(4, BEGUN, SPARSE);
+		new.class = 16;
+		take_more(&new, BEGUN * 32);
+		assert_true(hak_mixed_slabs() > 0);
+		put_all(&new);
+		put_all(&old);
+		hak_central_trim();
+	}
+	atomic_store(&watch_ends, true);
+	assert_int_equal(pthread_join(watcher, &wrong), 0);
+	assert_null(wrong);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -417,6 +476,7 @@ int main(void)
 		TEST(aligned_blocks_come_from_slabs_of_their_own),
 		TEST(misuse_dies_with_the_block_s_name),
 		TEST(magazines_are_emptied_before_the_heap_grows),
+		TEST(a_mixed_slab_is_one_before_others_may_cut_it),
 	};
 
 	unit_watchdog();

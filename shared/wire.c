@@ -51,6 +51,22 @@ static bool body_ok(const struct hak_wire_frame *f)
 		       all_zero(f->query.reserved, sizeof(f->query.reserved));
 	case HAK_WIRE_REPORT:
 		return all_zero(f->report.reserved, sizeof(f->report.reserved));
+	case HAK_WIRE_DOMAIN_ATTR:
+		return !f->domain_attr.reserved0 &&
+		       all_zero(f->domain_attr.reserved, sizeof(f->domain_attr.reserved));
+	case HAK_WIRE_DOMAIN_OPEN:
+	case HAK_WIRE_DOMAIN_UNLINK:
+		return !f->domain_open.reserved0 &&
+		       all_zero(f->domain_open.reserved, sizeof(f->domain_open.reserved)) &&
+		       text_ends(f->domain_open.name, sizeof(f->domain_open.name)) &&
+		       (f->type == HAK_WIRE_DOMAIN_OPEN || !f->domain_open.flags);
+	case HAK_WIRE_DOMAIN:
+		return all_zero(f->domain.reserved, sizeof(f->domain.reserved));
+	case HAK_WIRE_DOMAIN_CLOSE:
+		return all_zero(f->domain_close.reserved, sizeof(f->domain_close.reserved));
+	case HAK_WIRE_DONE:
+		return !f->done.reserved0 && f->done.code <= 0 &&
+		       text_ends(f->done.text, sizeof(f->done.text));
 	default:
 		return false;
 	}

@@ -9,6 +9,16 @@
  *                                <-     REFUSED {code, text}, then close
  *   BYE                          ->     (session ends at once; else when the process is gone)
  *
+ *   client with a session
+ *   DOMAIN_ATTR {attributes}     ->     (of the next DOMAIN_OPEN; left out: defaults)
+ *   DOMAIN_OPEN {name, flags}    ->
+ *                                <-     DOMAIN {id, base, member} + [data, meta, state, events]
+ *   DOMAIN_CLOSE {id}            ->
+ *                                <-     DONE {0}
+ *   DOMAIN_UNLINK {name}         ->
+ *                                <-     DONE {0}
+ *                                <-     DONE {code, text}: any of these failed; nothing else ends
+ *
  *   tool
  *   QUERY {what}                 ->
  *                                <-     REPORT {count, record size} + [sealed memfd of records]
@@ -24,9 +34,11 @@
 
 #define HAK_WIRE_MAGIC       0x4d4b4148u /* "HAKM" */
 #define HAK_WIRE_VERSION_MIN 1u
-#define HAK_WIRE_VERSION_MAX 2u
+#define HAK_WIRE_VERSION_MAX 3u
 /* From here on completions say why a lease was refused. */
 #define HAK_WIRE_VERSION_REASONS 2u
+/* From here on there are domains. */
+#define HAK_WIRE_VERSION_DOMAINS 3u
 #define HAK_WIRE_SIZE            64u
 #define HAK_WIRE_TEXT            48u
 #define HAK_WIRE_FDS_MAX         4u
@@ -42,12 +54,19 @@ enum hak_wire_type {
 	HAK_WIRE_BYE = 4,
 	HAK_WIRE_QUERY = 5,
 	HAK_WIRE_REPORT = 6,
+	HAK_WIRE_DOMAIN_ATTR = 7,
+	HAK_WIRE_DOMAIN_OPEN = 8,
+	HAK_WIRE_DOMAIN = 9,
+	HAK_WIRE_DOMAIN_CLOSE = 10,
+	HAK_WIRE_DOMAIN_UNLINK = 11,
+	HAK_WIRE_DONE = 12,
 };
 
 enum hak_wire_query {
 	HAK_QUERY_STATUS = 1,   /* one struct hak_report_status */
 	HAK_QUERY_SESSIONS = 2, /* struct hak_report_session, one each */
 	HAK_QUERY_LIMITS = 3,   /* struct hak_report_limit, one for each limit and whom it binds */
+	HAK_QUERY_DOMAINS = 4,  /* struct hak_report_domain, one each */
 };
 
 #define HAK_HELLO_RESUME 1u
@@ -91,6 +110,48 @@ struct hak_wire_report {
 	uint64_t reserved[5];
 };
 
+/* 0: the default, in every field. */
+struct hak_wire_domain_attr {
+	uint64_t max_size; /* bytes of address range, a multiple of 2 MiB */
+	uint64_t quota;    /* bytes of memory, likewise */
+	uint32_t mode;     /* permission bits, as of a file: r to read, w to be a member */
+	uint32_t node;     /* NUMA node + 1 */
+	uint32_t page_policy;
+	uint32_t orphan_policy;
+	uint32_t lifetime; /* enum hak_domain_lifetime of hakmem.h */
+	uint32_t reserved0;
+	uint64_t reserved[2];
+};
+
+#define HAK_WIRE_DOMAIN_NAME 32u
+
+struct hak_wire_domain_open {
+	char name[HAK_WIRE_DOMAIN_NAME]; /* NUL-terminated */
+	uint32_t flags;                  /* HAK_CREATE, HAK_EXCL, HAK_RDONLY of hakmem.h */
+	uint32_t reserved0;
+	uint64_t reserved[2];
+};
+
+struct hak_wire_domain {
+	uint64_t id;
+	uint64_t base;       /* address in every member */
+	uint64_t member;     /* hak_member of the caller */
+	uint32_t superslabs; /* of address range */
+	uint32_t created;    /* 1: by this call */
+	uint64_t reserved[3];
+};
+
+struct hak_wire_domain_close {
+	uint64_t id;
+	uint64_t reserved[6];
+};
+
+struct hak_wire_done {
+	int32_t code; /* 0 or a negative errno */
+	uint32_t reserved0;
+	char text[HAK_WIRE_TEXT]; /* NUL-terminated; why */
+};
+
 struct hak_wire_frame {
 	uint32_t magic;
 	uint16_t type;
@@ -101,6 +162,11 @@ struct hak_wire_frame {
 		struct hak_wire_refused refused;
 		struct hak_wire_query_body query;
 		struct hak_wire_report report;
+		struct hak_wire_domain_attr domain_attr;
+		struct hak_wire_domain_open domain_open; /* and DOMAIN_UNLINK, flags 0 */
+		struct hak_wire_domain domain;
+		struct hak_wire_domain_close domain_close;
+		struct hak_wire_done done;
 		uint8_t bytes[56];
 	};
 };
@@ -113,6 +179,12 @@ HAK_PIN_FIELD(struct hak_wire_welcome, session_id, 8);
 HAK_PIN_SIZE(struct hak_wire_refused, 56);
 HAK_PIN_SIZE(struct hak_wire_query_body, 56);
 HAK_PIN_SIZE(struct hak_wire_report, 56);
+HAK_PIN_SIZE(struct hak_wire_domain_attr, 56);
+HAK_PIN_SIZE(struct hak_wire_domain_open, 56);
+HAK_PIN_SIZE(struct hak_wire_domain, 56);
+HAK_PIN_FIELD(struct hak_wire_domain, superslabs, 24);
+HAK_PIN_SIZE(struct hak_wire_domain_close, 56);
+HAK_PIN_SIZE(struct hak_wire_done, 56);
 
 /* A frame of that type with the magic set and everything else zero. */
 struct hak_wire_frame hak_wire_make(enum hak_wire_type type);

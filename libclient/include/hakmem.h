@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hakmem.h - the process heap of hakmem.
+ * hakmem.h - the process heap of hakmem, and the domains that processes share.
  *
  * Memory comes from superslabs (2 MiB) that hakmemd grants, or, where there is no daemon, that the
  * process finds by itself; a program need not know which. Usable without any set-up.
@@ -122,6 +122,179 @@ struct hak_info {
 
 /* -EINVAL: size. Fields that this library does not know are left alone. */
 int hak_info_get(struct hak_info *ret_info);
+
+/* ---- shared domains ---- */
+
+/*
+ * A domain is memory that processes share: any member allocates, passes and frees blocks of it, at
+ * the same address in every member. It is kept by hakmemd; a member may be killed at any moment:
+ * what it owned is free again (or follows the orphan policy), what others own stays.
+ *
+ * Who owns a block: who allocated it, was given it, claimed or received it. Only the owner may
+ * write to it without other agreement, publish, give, send or free it. A published block is
+ * nobody's and outlives every process.
+ *
+ * Functions take what they return from the calling process's membership; a handle may be used by
+ * all of its threads. In a child after fork() a handle is of no use but to be closed: the memory is
+ * not mapped there, and the child is a member once it opens the domain itself. Not
+ * async-signal-safe. Those that return int return 0 or a negative errno, and hak_detail() says why
+ * in words.
+ */
+typedef struct hak_domain hak_domain;
+typedef struct hak_channel hak_channel;
+
+/* A member of a domain, for as long as it is one; never 0, never used again for another. */
+typedef uint64_t hak_member;
+/* The position-independent name of a block: valid in every process, never 0, and an error, not a
+ * wild pointer, once the block has been freed. */
+typedef uint64_t hak_ref;
+
+#define HAK_DOMAIN_NAME_MAX 31 /* characters: letters, digits, '.', '_', '-'; no dot in front */
+
+enum hak_domain_flags {
+	HAK_CREATE = 1, /* make it if there is none */
+	HAK_EXCL = 2,   /* with HAK_CREATE: -EEXIST if there is one */
+	HAK_RDONLY = 4, /* read blocks and follow refs; nothing that writes */
+};
+
+/* What becomes of a block whose owner died or closed the domain, if it owned it expressly: it was
+ * given to it, claimed or received by it. Other blocks of its own are always freed. */
+enum hak_orphan_policy {
+	HAK_ORPHAN_DEFAULT = 0,
+	HAK_ORPHAN_FREE = 1,    /* the default */
+	HAK_ORPHAN_PUBLISH = 2, /* it becomes a published block */
+	HAK_ORPHAN_HEIR = 3,    /* it becomes that of the member named by hak_domain_heir() */
+};
+
+enum hak_domain_lifetime {
+	HAK_LIFETIME_DEFAULT = 0,
+	HAK_LIFETIME_UNLINKED = 1, /* until hak_domain_unlink(): the default */
+	HAK_LIFETIME_MEMBERS = 2,  /* until the last member has left */
+};
+
+/* Of a domain that is being made; 0: the default. `size` is sizeof(struct hak_domain_attr). */
+struct hak_domain_attr {
+	size_t size;
+	size_t max_size;        /* bytes of address range, at most 2 TiB; 16 GiB */
+	size_t quota;           /* bytes of memory; max_size */
+	unsigned mode;          /* as of a file: r may read, w may be a member; 0600 */
+	int node;               /* NUMA node + 1 to be near to; the node of whoever needs memory */
+	unsigned page_policy;   /* none yet: 0 */
+	unsigned orphan_policy; /* enum hak_orphan_policy */
+	unsigned lifetime;      /* enum hak_domain_lifetime */
+};
+
+/*
+ * Joins a domain, makes it first if asked to. `attr` may be NULL, and is used only when it is made.
+ * Opened again in the same process: another handle of the same membership, to be closed as often.
+ * -ENOENT: there is none. -EEXIST. -EACCES: its mode. -EINVAL: name, flags, attr. -EADDRINUSE: its
+ * addresses are taken in this process. -ENOTCONN: no daemon. -EDQUOT, -EMFILE, -ENOMEM: limits (64
+ * domains a process, 1,000 members a domain).
+ */
+int hak_domain_open(hak_domain **ret, const char *name, unsigned flags,
+		    const struct hak_domain_attr *attr);
+/* Leaves it, with the last handle: blocks that this member owns follow the orphan policy, pointers
+ * into it are not valid any more. NULL is allowed; returns NULL. */
+hak_domain *hak_domain_close(hak_domain *domain);
+/* The name goes now, the memory with the last member. -ENOENT, -EACCES (not its owner). */
+int hak_domain_unlink(const char *name);
+
+/* As hak_malloc() and hak_aligned_alloc(), in a domain. ENOMEM: its quota, or no memory; EROFS. */
+void *hak_domain_alloc(hak_domain *domain, size_t size);
+void *hak_domain_aligned_alloc(hak_domain *domain, size_t align, size_t size);
+/* Frees a block that the caller's process owns, or a published one. hak_free(p) does the same. */
+void hak_domain_free(hak_domain *domain, void *p);
+/* The bytes at p that may be used; 0: not a block of this domain. */
+size_t hak_domain_usable_size(hak_domain *domain, const void *p);
+/* 1 if p lies in this domain's addresses. */
+int hak_domain_has(hak_domain *domain, const void *p);
+
+/* The block becomes nobody's. Link it where others find it first: what was neither linked nor
+ * published when its owner died is freed. -EINVAL: no block, -EPERM: not the caller's. */
+int hak_publish(hak_domain *domain, void *p);
+/* A published block becomes the caller's. -EALREADY: it is somebody's, -EINVAL: no block. */
+int hak_claim(hak_domain *domain, void *p);
+/* The block becomes another member's. -EINVAL, -EPERM as above; -ESRCH: there is no such member
+ * (any more), and the block is still the caller's. */
+int hak_give(hak_domain *domain, void *p, hak_member to);
+/* The calling process as a member. */
+hak_member hak_self(hak_domain *domain);
+/* Who owns the block; 0: nobody (it is published, under way, or no block). */
+hak_member hak_owner(hak_domain *domain, const void *p);
+/* 1 while the member lives and has not left. */
+int hak_member_alive(hak_domain *domain, hak_member member);
+/* Who is to have what the calling member owns expressly when it goes (HAK_ORPHAN_HEIR). */
+int hak_domain_heir(hak_domain *domain, hak_member heir);
+
+/* The ref of a block that the caller owns, or that is published; 0: it is none. */
+hak_ref hak_ref_of(hak_domain *domain, const void *p);
+/* The block. NULL with errno ESTALE: freed since; EINVAL: of another domain, or no ref. */
+void *hak_ref_get(hak_domain *domain, hak_ref ref);
+
+/* Names a ref, if the name stands for `expected` now (0: for nothing); ref 0 takes it away. A block
+ * of the caller's is published by it, in one step. -EAGAIN: it stands for something else. -EINVAL:
+ * name or ref. -ENOSPC: 1,024 names were used. */
+int hak_root_set(hak_domain *domain, const char *name, hak_ref ref, hak_ref expected);
+/* 0: it stands for nothing. */
+hak_ref hak_root_get(hak_domain *domain, const char *name);
+
+enum hak_event_type {
+	HAK_EVENT_JOINED = 1,
+	HAK_EVENT_LEFT = 2,  /* closed the domain */
+	HAK_EVENT_DIED = 3,  /* its process is gone */
+	HAK_EVENT_SWEPT = 4, /* and everything that it owned has been dealt with */
+	HAK_EVENT_LOST = 5,  /* events were missed: more than 256 since the last look */
+};
+
+struct hak_event {
+	unsigned type; /* enum hak_event_type */
+	unsigned pid;
+	hak_member member;
+	uint64_t time_ns; /* CLOCK_BOOTTIME */
+};
+
+/* Readable while there are events; the domain's own, not to be read or closed. -EBADF. */
+int hak_event_fd(hak_domain *domain);
+/* The next event of others since this process joined. -EAGAIN: none now. */
+int hak_event_next(hak_domain *domain, struct hak_event *ret);
+
+/*
+ * Channels: bounded queues of blocks. A block under way is the channel's; it survives the death of
+ * either end. Many senders, many receivers.
+ */
+enum hak_channel_flags {
+	HAK_SEND = 1,
+	HAK_RECV = 2,
+};
+
+/* Opens a channel, makes it if there is none (256 a domain). `capacity` messages, rounded up to a
+ * power of two, at most 65,536; 0: 64, or what it has. -EINVAL, -ENOSPC, -ENOMEM. */
+int hak_channel_open(hak_channel **ret, hak_domain *domain, const char *name, uint32_t capacity,
+		     unsigned flags);
+/* timeout_ms: -1 waits, 0 does not. Ownership leaves the caller only on 0. -EAGAIN or -ETIMEDOUT:
+ * full. -EPIPE: there were receivers, and all are gone. -EINVAL, -EPERM: not a block of the
+ * caller's. */
+int hak_channel_send(hak_channel *channel, void *p, int timeout_ms);
+/* The caller owns *ret. -EAGAIN, -ETIMEDOUT: empty. -EPIPE: empty, and all senders are gone. */
+int hak_channel_recv(hak_channel *channel, void **ret, int timeout_ms);
+/* NULL is allowed; returns NULL. The channel stays, with what is in it. */
+hak_channel *hak_channel_close(hak_channel *channel);
+
+/* What a domain holds, by a walk over its books: bytes and blocks. For tools and tests. */
+struct hak_domain_stat {
+	size_t size; /* set by the caller to sizeof(struct hak_domain_stat) */
+	uint64_t granted_bytes;
+	uint64_t free_bytes;     /* in slabs that are nobody's */
+	uint64_t held_bytes;     /* in slabs of living members */
+	uint64_t orphaned_bytes; /* in slabs whose holder died */
+	uint64_t own_bytes;      /* held by the calling process */
+	uint64_t published, published_bytes;
+	uint64_t moving, moving_bytes;   /* under way in channels */
+	uint64_t adopted, adopted_bytes; /* owned by another than the slab's holder */
+	uint64_t freed;                  /* given back, not yet noticed by the holder */
+	uint64_t members;
+};
+int hak_domain_stat_get(hak_domain *domain, struct hak_domain_stat *ret);
 
 /*
  * Why the calling thread's last call failed, in words: "quota of 512 MiB reached by uid 1000 (510

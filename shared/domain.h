@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * domain.h - memory that several processes share: its layout, who owns which block of it, and what
+ * a death means. docs/domains.md tells the same as a story; tests/models/domain.pml is its model.
+ *
+ * THREE FILES
+ *   data   the blocks; superslab i at offset i * 2 MiB, in every member at the same address
+ *   meta   what members write about them (below); members trust each other with a domain's bytes,
+ *          the daemon trusts none of it: garbage here harms this domain only
+ *   state  what the daemon alone writes: members, events; members map it read-only
+ *
+ * META
+ *   0x00000  struct hak_root[1024]     names of refs
+ *   0x10000  struct hak_channel_desc[256]
+ *   0x40000  lease[32 per superslab]   8 bytes a slab: who holds it, as what
+ *   then     hint[32 per superslab]    1 byte a slab: something was given back to its holder
+ *   then     generation[]              1 byte a block, 128 KiB a superslab
+ *   then     half[]                    2 bytes a block, 256 KiB a superslab
+ * It is sparse: the last two are touched for slabs with exceptions only.
+ *
+ * THE LEASE IS THE RECORD OF OWNERSHIP. A slab is leased to one member; it alone takes blocks from
+ * it, by bitmaps and magazines of its own that nobody else sees. Every block of it, allocated or
+ * free, is the lease holder's unless its half-word says otherwise:
+ *
+ *   0            the lease holder's: free or in use, it alone knows
+ *   member k     k's: given to it, claimed or received by it
+ *   T | k        k's, who is just publishing or sending it: linked means done, else k's
+ *   PUBLISHED    nobody's, outlives every process
+ *   channel c    under way in channel c
+ *   FREED        given back to the lease holder, which has not yet noticed
+ *
+ * Each change is one store, or a compare-and-swap where several may try:
+ *   0, T|k, k, FREED -> ...  by the owner: the lease holder of 0 and FREED, k of k and T|k
+ *   PUBLISHED -> k           by whoever's compare-and-swap comes first
+ *   channel c -> k           likewise (receive);  T|k -> channel c by anybody who finds it linked
+ *   anything of a dead member, by the sweep alone
+ *
+ * INVARIANTS (hak_domain_check() has them)
+ *   a lease word is one of the forms below; an INSIDE slab lies in a run of the same holder
+ *   half-words and generations of a slab that is FREE, or not EXCEPTED, are 0
+ *   a half-word names a member number below HAK_MEMBERS or a channel below HAK_CHANNELS
+ *   once a sweep of member d is complete, no lease and no half-word names d
+ *
+ * EXCEPTED. A slab with a half-word or generation that is not 0 has that flag, set by its holder
+ * before the first, and taken back when the slab is released. A free of a block in it by its
+ * holder's process looks at the half-word; in other slabs it does not.
+ *
+ * WHO COLLECTS. FREED: store half (release), then hint[slab] = 1 (release). The holder: hint = 0,
+ * full fence, then looks at the half-words. Either it sees FREED or the hint stays set.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "shared/layout.h"
+#include "shared/sizeclass.h"
+
+#define HAK_DOMAIN_VERSION 1u
+
+#define HAK_DOMAIN_NAME 32u /* bytes with the NUL; [A-Za-z0-9._-], not beginning with a dot */
+#define HAK_MEMBERS     1024u
+#define HAK_MEMBER_MAX  1000u /* numbers 1 .. 1000 are given out */
+#define HAK_ROOTS       1024u
+#define HAK_CHANNELS    256u
+#define HAK_EVENTS      256u
+
+/* Addresses of domains: the daemon picks places in here, processes keep their heaps out of it. */
+#define HAK_DOMAIN_AREA_FIRST (UINT64_C(10) << 40)
+#define HAK_DOMAIN_AREA_END   (UINT64_C(16) << 40)
+
+/* 2 TiB: the largest domain, so that an offset in units of 16 bytes has 37 bits. */
+#define HAK_DOMAIN_SUPERSLABS_MAX (1u << 20)
+
+/* ---- half-words ---- */
+
+#define HAK_HALF_T         0x8000u /* T | member */
+#define HAK_HALF_PUBLISHED 0x4000u
+#define HAK_HALF_FREED     0x4001u
+#define HAK_HALF_CHANNEL   0x2000u /* | channel */
+#define HAK_HALF_NUMBER    0x03ffu
+
+static inline bool hak_half_is_member(uint16_t half)
+{
+	return half && half < HAK_MEMBERS;
+}
+
+static inline bool hak_half_is_changing(uint16_t half)
+{
+	return half > HAK_HALF_T && half < HAK_HALF_T + HAK_MEMBERS;
+}
+
+static inline bool hak_half_is_channel(uint16_t half)
+{
+	return half >= HAK_HALF_CHANNEL && half < HAK_HALF_CHANNEL + HAK_CHANNELS;
+}
+
+/* ---- lease words ---- */
+
+/*
+ * holder:16 | kind:3 | excepted:1 | class:6 | generation:10 | length:28, from the lowest bit
+ *
+ *   ABSENT  0: no memory is granted there
+ *   FREE    granted, nobody's                          holder 0
+ *   CLAIM   a member is taking it or giving it back: nothing of it is in use
+ *   BLOCKS  first slab of a run of `length` slabs, cut into blocks of `class`
+ *   INSIDE  a further slab of a run (blocks or span), `length` slabs behind its first
+ *   SPAN    first slab of one block of `length` slabs; slot 0 is its half-word
+ *
+ * ABSENT -> FREE by the daemon, FREE -> ABSENT by the daemon through CLAIM;
+ * FREE -> CLAIM by compare-and-swap;  all else by the holder, or the sweep in its place, or for
+ * ORPHAN -> member by compare-and-swap of the first slab's word (then those INSIDE follow).
+ * The generation changes when a slab becomes FREE: what a ref says of the slab.
+ */
+enum hak_lease_kind {
+	HAK_LEASE_ABSENT = 0,
+	HAK_LEASE_FREE,
+	HAK_LEASE_CLAIM,
+	HAK_LEASE_BLOCKS,
+	HAK_LEASE_INSIDE,
+	HAK_LEASE_SPAN,
+};
+
+#define HAK_HOLDER_NONE   0u
+#define HAK_HOLDER_DAEMON 0xfffeu
+/* The holder died, something of the slab outlived it: whoever needs such blocks may adopt it. */
+#define HAK_HOLDER_ORPHAN 0xffffu
+
+#define HAK_LEASE_EXCEPTED  (UINT64_C(1) << 19)
+#define HAK_LEASE_GENS      1024u
+#define HAK_LEASE_LENGTH(n) ((uint64_t)(n) << 36)
+
+static inline uint64_t hak_lease_make(uint32_t holder, enum hak_lease_kind kind, uint32_t class,
+				      uint32_t generation, uint64_t length)
+{
+	return (uint64_t)holder | (uint64_t)kind << 16 | (uint64_t) class << 20 |
+	       (uint64_t)(generation % HAK_LEASE_GENS) << 26 | HAK_LEASE_LENGTH(length);
+}
+
+static inline uint32_t hak_lease_holder(uint64_t word)
+{
+	return (uint32_t)(word & 0xffff);
+}
+
+static inline enum hak_lease_kind hak_lease_kind(uint64_t word)
+{
+	return (enum hak_lease_kind)(word >> 16 & 7);
+}
+
+/* May be any number below 64 in a word that was written over. */
+static inline uint32_t hak_lease_class(uint64_t word)
+{
+	return (uint32_t)(word >> 20 & 63);
+}
+
+static inline uint32_t hak_lease_generation(uint64_t word)
+{
+	return (uint32_t)(word >> 26 & (HAK_LEASE_GENS - 1));
+}
+
+static inline uint64_t hak_lease_length(uint64_t word)
+{
+	return word >> 36;
+}
+
+static inline uint64_t hak_lease_with_holder(uint64_t word, uint32_t holder)
+{
+	return (word & ~UINT64_C(0xffff)) | holder;
+}
+
+/* ---- refs ---- */
+
+/*
+ * offset / 16: 37 | block generation: 8 | slab generation: 10 | domain tag: 9, from the lowest bit.
+ * The tag is 1 .. 511, from the domain's id; a ref is never 0. A block's generation is 0 until a
+ * ref is made of it, then 1 .. 255, the next one each time that it is freed: a stale ref is found
+ * unless exactly a multiple of 255 lives of a block with refs, and of 1,024 of its slab, have gone.
+ */
+#define HAK_REF_TAGS 511u
+
+static inline uint64_t hak_ref_make(uint32_t tag, uint32_t slab_generation,
+				    uint32_t block_generation, uint64_t offset)
+{
+	return offset >> 4 | (uint64_t)block_generation << 37 | (uint64_t)slab_generation << 45 |
+	       (uint64_t)tag << 55;
+}
+
+static inline uint64_t hak_ref_offset(uint64_t ref)
+{
+	return (ref & ((UINT64_C(1) << 37) - 1)) << 4;
+}
+
+static inline uint32_t hak_ref_block_generation(uint64_t ref)
+{
+	return (uint32_t)(ref >> 37 & 255);
+}
+
+static inline uint32_t hak_ref_slab_generation(uint64_t ref)
+{
+	return (uint32_t)(ref >> 45 & (HAK_LEASE_GENS - 1));
+}
+
+static inline uint32_t hak_ref_tag(uint64_t ref)
+{
+	return (uint32_t)(ref >> 55);
+}
+
+/* ---- roots ---- */
+
+/*
+ * `key` is a hash of the name, never 0, set once by compare-and-swap: open addressing, place
+ * key % HAK_ROOTS and on from there. A name stays; its ref comes and goes. The name's bytes are
+ * written by whoever won the key, all others compare the hash.
+ */
+struct hak_root {
+	_Atomic uint64_t key;
+	_Atomic uint64_t ref;
+	char name[HAK_DOMAIN_NAME];
+	uint64_t reserved[2];
+};
+HAK_PIN_SIZE(struct hak_root, 64);
+
+/* ---- channels: shared/channel.h has the protocol ---- */
+
+struct hak_channel_desc {
+	_Atomic uint64_t key; /* as of a root */
+	/* Offset of the ring's memory / 16, capacity's logarithm in the highest 6 bits; 0: not set
+	 * up. Set once by compare-and-swap. */
+	_Atomic uint64_t ring;
+	char name[HAK_DOMAIN_NAME];
+	_Atomic uint32_t policy; /* enum hak_channel_policy of the first who opened it */
+	_Atomic uint32_t used;   /* bit 0: ever had a sender, bit 1: a receiver */
+	uint64_t reserved0;
+	_Atomic uint64_t tail HAK_ALIGNED(64); /* a hint: where senders look first */
+	_Atomic uint32_t sent;                 /* futex word of receivers, counts */
+	_Atomic uint32_t receivers_wait;
+	_Atomic uint64_t head HAK_ALIGNED(64); /* a hint: where receivers look first */
+	_Atomic uint32_t received;             /* futex word of senders, counts */
+	_Atomic uint32_t senders_wait;
+	_Atomic uint64_t senders[HAK_MEMBERS / 64] HAK_ALIGNED(64); /* a bit for each member */
+	_Atomic uint64_t receivers[HAK_MEMBERS / 64];
+	uint64_t reserved[40];
+};
+HAK_PIN_SIZE(struct hak_channel_desc, 768);
+HAK_PIN_FIELD(struct hak_channel_desc, tail, 64);
+HAK_PIN_FIELD(struct hak_channel_desc, head, 128);
+HAK_PIN_FIELD(struct hak_channel_desc, senders, 192);
+
+/* ---- meta: where things are ---- */
+
+#define HAK_META_CHANNELS 0x10000u
+#define HAK_META_LEASES   0x40000u
+static_assert(HAK_META_CHANNELS == HAK_ROOTS * sizeof(struct hak_root), "roots");
+static_assert(HAK_META_LEASES == HAK_META_CHANNELS + HAK_CHANNELS * sizeof(struct hak_channel_desc),
+	      "channels");
+
+#define HAK_SUPERSLAB_BLOCKS (HAK_SLABS_PER_SUPERSLAB * 4096u)
+
+static inline uint64_t hak_meta_hints(uint32_t superslabs)
+{
+	return HAK_META_LEASES + (uint64_t)superslabs * HAK_SLABS_PER_SUPERSLAB * 8;
+}
+
+static inline uint64_t hak_meta_generations(uint32_t superslabs)
+{
+	return hak_align_up(
+		hak_meta_hints(superslabs) + (uint64_t)superslabs * HAK_SLABS_PER_SUPERSLAB, 4096);
+}
+
+static inline uint64_t hak_meta_halves(uint32_t superslabs)
+{
+	return hak_meta_generations(superslabs) + (uint64_t)superslabs * HAK_SUPERSLAB_BLOCKS;
+}
+
+static inline uint64_t hak_meta_size(uint32_t superslabs)
+{
+	return hak_meta_halves(superslabs) + (uint64_t)superslabs * HAK_SUPERSLAB_BLOCKS * 2;
+}
+
+/* A mapped domain, as members and the daemon see it. Plain pointers into the mappings. */
+struct hak_domain_view {
+	char *data; /* NULL where it is not mapped: in the daemon */
+	struct hak_root *roots;
+	struct hak_channel_desc *channels;
+	_Atomic uint64_t *lease;
+	_Atomic uint8_t *hint;
+	_Atomic uint8_t *generation;
+	_Atomic uint16_t *half;
+	uint32_t superslabs; /* of address range */
+	uint32_t tag;        /* of refs */
+};
+
+/* `meta` has hak_meta_size(superslabs) bytes. */
+static inline void hak_domain_view_init(struct hak_domain_view *view, void *meta, char *data,
+					uint32_t superslabs, uint32_t tag)
+{
+	view->data = data;
+	view->roots = meta;
+	view->channels = hak_at(meta, HAK_META_CHANNELS);
+	view->lease = hak_at(meta, HAK_META_LEASES);
+	view->hint = hak_at(meta, hak_meta_hints(superslabs));
+	view->generation = hak_at(meta, hak_meta_generations(superslabs));
+	view->half = hak_at(meta, hak_meta_halves(superslabs));
+	view->superslabs = superslabs;
+	view->tag = tag;
+}
+
+/*
+ * The number of a block's half-word and generation: by superslab, then by 1,024 slots, then by
+ * slab. So the half-words of blocks of 64 bytes and more take 3.1 % of the memory whole pages
+ * included, for one superslab as for many.
+ */
+static inline uint64_t hak_domain_index(uint32_t slab, uint32_t slot)
+{
+	return (uint64_t)(slab / HAK_SLABS_PER_SUPERSLAB) * HAK_SUPERSLAB_BLOCKS +
+	       (slot / 1024) * (HAK_SLABS_PER_SUPERSLAB * 1024u) +
+	       (slab % HAK_SLABS_PER_SUPERSLAB) * 1024u + slot % 1024;
+}
+
+/* ---- state ---- */
+
+enum hak_member_state {
+	HAK_MEMBER_NONE = 0,
+	HAK_MEMBER_ALIVE = 1,
+	HAK_MEMBER_READER = 2, /* alive, may not write */
+	HAK_MEMBER_DYING = 3,  /* gone, its sweep is not complete */
+};
+
+/* id: number in the lowest 16 bits, above it how many members the domain has had. */
+struct hak_member_entry {
+	_Atomic uint64_t id;
+	_Atomic uint32_t state; /* enum hak_member_state */
+	uint32_t pid;
+	uint32_t uid;
+	uint32_t reserved0;
+	uint64_t since_ns; /* CLOCK_BOOTTIME */
+};
+HAK_PIN_SIZE(struct hak_member_entry, 32);
+
+enum hak_event_kind {
+	HAK_EVENT_KIND_JOINED = 1,
+	HAK_EVENT_KIND_LEFT = 2,  /* closed it */
+	HAK_EVENT_KIND_DIED = 3,  /* its process is gone */
+	HAK_EVENT_KIND_SWEPT = 4, /* everything of it is free again, or whose it is to be */
+};
+
+struct hak_event_entry {
+	_Atomic uint64_t seq; /* of the event in this place; written last, 0 while it changes */
+	uint64_t member;
+	uint64_t at_ns; /* CLOCK_BOOTTIME */
+	uint32_t kind;  /* enum hak_event_kind */
+	uint32_t pid;
+};
+HAK_PIN_SIZE(struct hak_event_entry, 32);
+
+#define HAK_STATE_MAGIC UINT64_C(0x314d4f444b4148) /* "HAKDOM1" */
+
+struct hak_domain_state {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t superslabs; /* of address range */
+	uint64_t id;
+	uint64_t base; /* address in every member */
+	char name[HAK_DOMAIN_NAME];
+	uint32_t orphan_policy; /* enum hak_orphan_policy of hakmem.h */
+	uint32_t tag;
+	uint64_t quota;           /* bytes */
+	_Atomic uint64_t granted; /* superslabs */
+	_Atomic uint32_t high;    /* one more than the highest granted superslab there ever was */
+	_Atomic uint32_t needs;   /* counts up when somebody was refused: who holds little-used
+				   * slabs may give them up */
+	uint64_t reserved0[4];
+	/* Events: a ring of the last ones, event n at place n % HAK_EVENTS. */
+	_Atomic uint64_t last_event HAK_ALIGNED(64);
+	_Atomic uint32_t event_futex; /* its lower half: to wait for */
+	uint8_t pad[HAK_LINE - 12];
+	struct hak_event_entry event[HAK_EVENTS];
+	struct hak_member_entry member[HAK_MEMBERS];
+};
+HAK_PIN_FIELD(struct hak_domain_state, last_event, 128);
+HAK_PIN_FIELD(struct hak_domain_state, event, 192);
+HAK_PIN_SIZE(struct hak_domain_state, 192 + 32 * (HAK_EVENTS + HAK_MEMBERS));
+#define HAK_STATE_SIZE 0xb000u
+static_assert(sizeof(struct hak_domain_state) <= HAK_STATE_SIZE, "state");
+
+static inline uint32_t hak_member_number(uint64_t member)
+{
+	return (uint32_t)(member & 0xffff);
+}
+
+/* ---- the engine: domain.c and sweep.c ---- */
+
+/* Slabs of the address range. */
+static inline uint32_t hak_domain_slabs(const struct hak_domain_view *view)
+{
+	return view->superslabs * HAK_SLABS_PER_SUPERSLAB;
+}
+
+/*
+ * Leases `n` neighbouring FREE slabs to a member: CLAIM, all or none, looking from slab `from` on
+ * and around within the first `high` superslabs. A run of up to 32 slabs lies in one superslab; a
+ * longer one starts at a superslab's beginning. False: none there now.
+ */
+bool hak_lease_claim(const struct hak_domain_view *view, uint32_t member, uint32_t high,
+		     uint32_t from, uint64_t n, uint32_t *ret_first);
+/* What was claimed becomes a run of blocks, or a span: the words behind the first, then it. */
+void hak_lease_commit(const struct hak_domain_view *view, uint32_t member, uint32_t first,
+		      enum hak_lease_kind kind, uint32_t class, uint64_t n);
+/* Holder: a run of which nothing is in use goes back to FREE; clears half-words and generations.
+ * Also for what was claimed and not committed. */
+void hak_lease_release(const struct hak_domain_view *view, uint32_t first);
+/* Holder: EXCEPTED, if it is not. Before the first half-word or generation of the run. */
+void hak_lease_except(const struct hak_domain_view *view, uint32_t first);
+/* An ORPHAN run becomes the member's; false: another was faster, or it is no orphan. */
+bool hak_lease_adopt(const struct hak_domain_view *view, uint32_t member, uint32_t first);
+
+/* Where p, an address or offset inside the domain, lies. */
+struct hak_place {
+	uint32_t slab; /* the run's first */
+	uint32_t slot;
+	uint64_t index; /* hak_domain_index(slab, slot) */
+	uint64_t lease; /* the word, as it was */
+	uint64_t size;  /* of the block, bytes */
+};
+/* 0: `offset` is the start of a block (of a span, too). -EINVAL: not in range, not the start of
+ * one. -ESTALE: nothing is leased there. */
+int hak_domain_place(const struct hak_domain_view *view, uint64_t offset, struct hak_place *ret);
+
+/* ---- a death ---- */
+
+enum hak_fate {
+	HAK_FATE_FREE = 0,  /* what the dead owned becomes free */
+	HAK_FATE_PUBLISH,   /* what it owned by a half-word becomes PUBLISHED */
+	HAK_FATE_INHERITED, /* ... becomes the heir's */
+};
+
+struct hak_sweep {
+	uint32_t member; /* the dead one's number */
+	enum hak_fate fate;
+	uint32_t heir; /* a member's number */
+	/* what was found, added up */
+	uint64_t slabs_freed, slabs_orphaned, blocks_freed, blocks_kept, broken;
+};
+
+/*
+ * One bounded step of the sweep of a dead member: superslabs [first, first + count). Idempotent;
+ * the order of the steps is free; all must be done, with no other member's sweep in between steps
+ * needing to wait. Reads lease words and half-words only, each once, and bounds them. `broken`
+ * counts what no member writes; it is left as it is, out of everybody's reach.
+ */
+void hak_domain_sweep(const struct hak_domain_view *view, struct hak_sweep *sweep, uint32_t first,
+		      uint32_t count);
+/* And once: roots and channels forget the member. */
+void hak_domain_sweep_names(const struct hak_domain_view *view, uint32_t member);
+
+/* ORPHAN runs of which nothing is in use become FREE. How many slabs. */
+uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count);
+
+/* ---- for tests and tools ---- */
+
+struct hak_domain_census {
+	uint64_t absent, free, claimed, blocks, spans, orphaned; /* slabs */
+	uint64_t published, moving, adopted, freed, changing;    /* half-words */
+	uint64_t published_bytes, moving_bytes, adopted_bytes;
+};
+/* Counts, and checks the invariants above: 0, or -EUCLEAN with the place and the reason. `alive`:
+ * a bit for each member number that may be named. Members must not be writing. */
+int hak_domain_check(const struct hak_domain_view *view, const uint64_t alive[HAK_MEMBERS / 64],
+		     struct hak_domain_census *ret_census, uint32_t *ret_slab,
+		     const char **ret_reason);
+
+/* True if a root, or a channel's ring, has the block at this offset (T is resolved by it). */
+bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
+			  uint32_t *ret_channel);
+
+/* A name's hash, never 0; 0: it is no valid name. */
+uint64_t hak_name_key(const char *name);

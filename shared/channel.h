@@ -3,7 +3,7 @@
  * channel.h - a bounded queue of blocks in a domain, many senders, many receivers, and no state in
  * which a dead process leaves it for others to wait for.
  *
- * The ring is an array of 64-bit words in the domain's own memory, one compare-and-swap each:
+ * The ring is an array of 64-bit words in the domain's meta file, one compare-and-swap each:
  *
  *   EMPTY(lap)  --send-->  FULL(lap, block)  --receive-->  EMPTY(lap + 1)
  *
@@ -14,12 +14,14 @@
  *            word FULL -> EMPTY (a later one may have done that)
  *
  * A word FULL whose block is not the channel's is a receiver's that died, or is slow: whoever meets
- * it makes it EMPTY. `head` and `tail` of the descriptor are hints, moved by whoever sees that they
+ * it makes it EMPTY. The sweep of a receiver does so before anybody else can get the block, so that
+ * a word FULL never is older than the block's present life. `head` and `tail` of the descriptor are hints, moved by whoever sees that they
  * lag. So a message is received once, and a sender or receiver that dies anywhere leaves either a
  * block of its own (the sweep has it) or a message under way. Order is first in, first out per
  * sender, but for messages that a dead receiver's place let slip in front.
  *
- * The ring's memory is a published block, linked by the descriptor's `ring`.
+ * The ring's memory is fixed, HAK_CHANNEL_CAPACITY_MAX words a channel, of which the first 2^n are
+ * used: setting a channel up is setting the descriptor's `ring`.
  *
  * WAIT AND WAKE  receivers: receivers_wait = 1; full fence; look again; futex_wait(sent, as seen
  * before the look). A sender, after its word: sent++; if receivers_wait was 1, 0 and wake all.
@@ -32,10 +34,30 @@
 
 #include "shared/domain.h"
 
-#define HAK_CHANNEL_CAPACITY_MAX 65536u
-
 /* word: block's offset / 16: 37 | lap: 26 | full: 1, from the lowest bit. EMPTY has offset 0. */
-#define HAK_CHANNEL_FULL (UINT64_C(1) << 63)
+#define HAK_CHANNEL_FULL      (UINT64_C(1) << 63)
+#define HAK_CHANNEL_LAP_SHIFT 37u
+#define HAK_CHANNEL_LAPS      (UINT64_C(1) << 26)
+
+static inline uint64_t hak_channel_word_lap(uint64_t word)
+{
+	return word >> HAK_CHANNEL_LAP_SHIFT & (HAK_CHANNEL_LAPS - 1);
+}
+
+static inline uint64_t hak_channel_word_offset(uint64_t word)
+{
+	return (word & ((UINT64_C(1) << HAK_CHANNEL_LAP_SHIFT) - 1)) << 4;
+}
+
+static inline uint64_t hak_channel_word_full(uint64_t lap, uint64_t offset)
+{
+	return HAK_CHANNEL_FULL | (lap % HAK_CHANNEL_LAPS) << HAK_CHANNEL_LAP_SHIFT | offset >> 4;
+}
+
+static inline uint64_t hak_channel_word_empty(uint64_t lap)
+{
+	return (lap % HAK_CHANNEL_LAPS) << HAK_CHANNEL_LAP_SHIFT;
+}
 
 /* A channel that is set up, as one process sees it. */
 struct hak_channel_view {

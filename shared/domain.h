@@ -17,7 +17,9 @@
  *   then     hint[32 per superslab]    1 byte a slab: something was given back to its holder
  *   then     generation[]              1 byte a block, 128 KiB a superslab
  *   then     half[]                    2 bytes a block, 256 KiB a superslab
- * It is sparse: the last two are touched for slabs with exceptions only.
+ *   then     ring[65536 per channel]   8 bytes a place
+ * It is sparse: generations and half-words are touched for slabs with exceptions only, rings as far
+ * as their channel's capacity goes.
  *
  * THE LEASE IS THE RECORD OF OWNERSHIP. A slab is leased to one member; it alone takes blocks from
  * it, by bitmaps and magazines of its own that nobody else sees. Every block of it, allocated or
@@ -29,12 +31,22 @@
  *   PUBLISHED    nobody's, outlives every process
  *   channel c    under way in channel c
  *   FREED        given back to the lease holder, which has not yet noticed
+ *   SWEPT        a dead member's, and the sweep is just freeing it
  *
  * Each change is one store, or a compare-and-swap where several may try:
  *   0, T|k, k, FREED -> ...  by the owner: the lease holder of 0 and FREED, k of k and T|k
  *   PUBLISHED -> k           by whoever's compare-and-swap comes first
  *   channel c -> k           likewise (receive);  T|k -> channel c by anybody who finds it linked
- *   anything of a dead member, by the sweep alone
+ *   d, T|d of a dead member, SWEPT, by the sweep alone: with a compare-and-swap, for T|d may just
+ *   become channel c, and d be taken back by who gave it
+ *
+ * A lease whose holder died is an ORPHAN's: there 0 and FREED mean free. Whoever adopts it begins
+ * with hint = 0, full fence, and takes both for free (FREED becomes 0), all else for in use.
+ *
+ * GIVE  half = d; full fence; then d must be ALIVE with the id that was meant, or the giver takes it
+ * back: compare-and-swap d -> me (0 in its own slab). The daemon: state DYING; full fence; sweep.
+ * So either the sweep sees d, or the giver sees DYING, or both, and the compare-and-swap decides. A
+ * giver that dies before it took it back leaves a number that is nobody's: its own sweep has it.
  *
  * INVARIANTS (hak_domain_check() has them)
  *   a lease word is one of the forms below; an INSIDE slab lies in a run of the same holder
@@ -82,6 +94,7 @@
 #define HAK_HALF_T         0x8000u /* T | member */
 #define HAK_HALF_PUBLISHED 0x4000u
 #define HAK_HALF_FREED     0x4001u
+#define HAK_HALF_SWEPT     0x4002u
 #define HAK_HALF_CHANNEL   0x2000u /* | channel */
 #define HAK_HALF_NUMBER    0x03ffu
 
@@ -107,7 +120,9 @@ static inline bool hak_half_is_channel(uint16_t half)
  *
  *   ABSENT  0: no memory is granted there
  *   FREE    granted, nobody's                          holder 0
- *   CLAIM   a member is taking it or giving it back: nothing of it is in use
+ *   CLAIM   a member is taking it or giving it back: nothing of it is in use. The first one of a run
+ *           has the run's length, and if it was EXCEPTED its class, so that the sweep can finish;
+ *           the others have length 0
  *   BLOCKS  first slab of a run of `length` slabs, cut into blocks of `class`
  *   INSIDE  a further slab of a run (blocks or span), `length` slabs behind its first
  *   SPAN    first slab of one block of `length` slabs; slot 0 is its half-word
@@ -115,6 +130,10 @@ static inline bool hak_half_is_channel(uint16_t half)
  * ABSENT -> FREE by the daemon, FREE -> ABSENT by the daemon through CLAIM;
  * FREE -> CLAIM by compare-and-swap;  all else by the holder, or the sweep in its place, or for
  * ORPHAN -> member by compare-and-swap of the first slab's word (then those INSIDE follow).
+ * A run is taken apart in this order: first slab CLAIM, half-words and generations 0, INSIDE words
+ * FREE from the last to the first, first slab FREE. So INSIDE words without a first never are.
+ * Becoming an ORPHAN's, the INSIDE words go before the first, so that an adopter finds all done.
+ * EXCEPTED is a flag of the first slab's word only.
  * The generation changes when a slab becomes FREE: what a ref says of the slab.
  */
 enum hak_lease_kind {
@@ -229,8 +248,8 @@ HAK_PIN_SIZE(struct hak_root, 64);
 
 struct hak_channel_desc {
 	_Atomic uint64_t key; /* as of a root */
-	/* Offset of the ring's memory / 16, capacity's logarithm in the highest 6 bits; 0: not set
-	 * up. Set once by compare-and-swap. */
+	/* The capacity's logarithm + 1; 0: not set up. Set once by compare-and-swap. The words are
+	 * those of hak_channel_ring(). */
 	_Atomic uint64_t ring;
 	char name[HAK_DOMAIN_NAME];
 	_Atomic uint32_t policy; /* enum hak_channel_policy of the first who opened it */
@@ -279,9 +298,17 @@ static inline uint64_t hak_meta_halves(uint32_t superslabs)
 	return hak_meta_generations(superslabs) + (uint64_t)superslabs * HAK_SUPERSLAB_BLOCKS;
 }
 
-static inline uint64_t hak_meta_size(uint32_t superslabs)
+#define HAK_CHANNEL_CAPACITY_MAX 65536u
+
+/* The words of channel c: HAK_CHANNEL_CAPACITY_MAX from place c * HAK_CHANNEL_CAPACITY_MAX on. */
+static inline uint64_t hak_meta_rings(uint32_t superslabs)
 {
 	return hak_meta_halves(superslabs) + (uint64_t)superslabs * HAK_SUPERSLAB_BLOCKS * 2;
+}
+
+static inline uint64_t hak_meta_size(uint32_t superslabs)
+{
+	return hak_meta_rings(superslabs) + (uint64_t)HAK_CHANNELS * HAK_CHANNEL_CAPACITY_MAX * 8;
 }
 
 /* A mapped domain, as members and the daemon see it. Plain pointers into the mappings. */
@@ -294,6 +321,7 @@ struct hak_domain_view {
 	_Atomic uint8_t *hint;
 	_Atomic uint8_t *generation;
 	_Atomic uint16_t *half;
+	_Atomic uint64_t *ring;
 	uint32_t superslabs; /* of address range */
 	uint32_t tag;        /* of refs */
 };
@@ -310,6 +338,7 @@ static inline void hak_domain_view_init(struct hak_domain_view *view, void *meta
 	view->hint = hak_at(meta, hak_meta_hints(superslabs));
 	view->generation = hak_at(meta, hak_meta_generations(superslabs));
 	view->half = hak_at(meta, hak_meta_halves(superslabs));
+	view->ring = hak_at(meta, hak_meta_rings(superslabs));
 	view->superslabs = superslabs;
 	view->tag = tag;
 }
@@ -324,6 +353,21 @@ static inline uint64_t hak_domain_index(uint32_t slab, uint32_t slot)
 	return (uint64_t)(slab / HAK_SLABS_PER_SUPERSLAB) * HAK_SUPERSLAB_BLOCKS +
 	       (slot / 1024) * (HAK_SLABS_PER_SUPERSLAB * 1024u) +
 	       (slab % HAK_SLABS_PER_SUPERSLAB) * 1024u + slot % 1024;
+}
+
+static inline _Atomic uint64_t *hak_channel_ring(const struct hak_domain_view *view,
+						 uint32_t channel)
+{
+	return view->ring + (uint64_t)channel * HAK_CHANNEL_CAPACITY_MAX;
+}
+
+/* Places of a channel's ring, a power of two; 0: not set up, or written over. */
+static inline uint32_t hak_channel_capacity(const struct hak_channel_desc *desc)
+{
+	/* Acquire: pairs with the release of whoever set it up. */
+	uint64_t shift = atomic_load_explicit(&desc->ring, memory_order_acquire);
+
+	return shift && shift <= 17 ? 1u << (shift - 1) : 0;
 }
 
 /* ---- state ---- */
@@ -397,7 +441,7 @@ static inline uint32_t hak_member_number(uint64_t member)
 	return (uint32_t)(member & 0xffff);
 }
 
-/* ---- the engine: domain.c and sweep.c ---- */
+/* ---- the engine: domain.c, sweep.c, domain_check.c ---- */
 
 /* Slabs of the address range. */
 static inline uint32_t hak_domain_slabs(const struct hak_domain_view *view)
@@ -416,7 +460,7 @@ bool hak_lease_claim(const struct hak_domain_view *view, uint32_t member, uint32
 void hak_lease_commit(const struct hak_domain_view *view, uint32_t member, uint32_t first,
 		      enum hak_lease_kind kind, uint32_t class, uint64_t n);
 /* Holder: a run of which nothing is in use goes back to FREE; clears half-words and generations.
- * Also for what was claimed and not committed. */
+ * Also for what was claimed and not committed: all of it, by its first slab. */
 void hak_lease_release(const struct hak_domain_view *view, uint32_t first);
 /* Holder: EXCEPTED, if it is not. Before the first half-word or generation of the run. */
 void hak_lease_except(const struct hak_domain_view *view, uint32_t first);
@@ -434,6 +478,8 @@ struct hak_place {
 /* 0: `offset` is the start of a block (of a span, too). -EINVAL: not in range, not the start of
  * one. -ESTALE: nothing is leased there. */
 int hak_domain_place(const struct hak_domain_view *view, uint64_t offset, struct hak_place *ret);
+/* The same for a ref. -EINVAL: another domain's, or none; -ESTALE: its block has been freed. */
+int hak_domain_place_ref(const struct hak_domain_view *view, uint64_t ref, struct hak_place *ret);
 
 /* ---- a death ---- */
 
@@ -444,23 +490,35 @@ enum hak_fate {
 };
 
 struct hak_sweep {
-	uint32_t member; /* the dead one's number */
+	uint32_t member; /* the dead one's number, or HAK_HOLDER_DAEMON */
 	enum hak_fate fate;
-	uint32_t heir; /* a member's number */
+	uint32_t heir; /* a member's number: alive now, not only when the sweep began */
+	/* A bit for each number that is nobody's now: neither alive nor with a sweep to come. Who
+	 * gave to such a one died before taking it back; the block is dealt with as the dead one's.
+	 * Made anew for every step: a number may have been given out since. */
+	uint64_t nobody[HAK_MEMBERS / 64];
 	/* what was found, added up */
 	uint64_t slabs_freed, slabs_orphaned, blocks_freed, blocks_kept, broken;
 };
 
 /*
- * One bounded step of the sweep of a dead member: superslabs [first, first + count). Idempotent;
- * the order of the steps is free; all must be done, with no other member's sweep in between steps
- * needing to wait. Reads lease words and half-words only, each once, and bounds them. `broken`
- * counts what no member writes; it is left as it is, out of everybody's reach.
+ * The sweep of a dead member, in bounded steps, each idempotent. FIRST, one by one or many at a
+ * time, all channels [first, first + count) with hak_domain_sweep_names(): what the member was just
+ * publishing (the step with channel 0 looks at the roots) or sending, and had linked, is published
+ * or under way; places of what it had received become empty; the channels forget it. THEN, in any
+ * order, all superslabs with hak_domain_sweep(). Interrupted, it begins again. Sweeps of several
+ * members may alternate, but by one thread alone.
+ *
+ * Both read words that anybody may have written over, each once, and bound them. `broken` counts
+ * what no member writes; it is left as it is, out of everybody's reach.
+ *
+ * A daemon that takes up a domain again first sweeps HAK_HOLDER_DAEMON: what its predecessor was
+ * just freeing, or about to make ABSENT, is FREE.
  */
+void hak_domain_sweep_names(const struct hak_domain_view *view, struct hak_sweep *sweep,
+			    uint32_t first, uint32_t count);
 void hak_domain_sweep(const struct hak_domain_view *view, struct hak_sweep *sweep, uint32_t first,
 		      uint32_t count);
-/* And once: roots and channels forget the member. */
-void hak_domain_sweep_names(const struct hak_domain_view *view, uint32_t member);
 
 /* ORPHAN runs of which nothing is in use become FREE. How many slabs. */
 uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count);
@@ -478,7 +536,8 @@ int hak_domain_check(const struct hak_domain_view *view, const uint64_t alive[HA
 		     struct hak_domain_census *ret_census, uint32_t *ret_slab,
 		     const char **ret_reason);
 
-/* True if a root, or a channel's ring, has the block at this offset (T is resolved by it). */
+/* True if a root, or the ring of a channel, which is then *ret_channel, has the block at this
+ * offset; HAK_CHANNELS: a root has. Looks through all of them. */
 bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
 			  uint32_t *ret_channel);
 

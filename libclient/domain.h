@@ -59,6 +59,13 @@ struct hak_domain {
 	uintptr_t tls;                        /* where hak_thread.domain[slot] is: domain_fast.h */
 	uint8_t *map;
 
+	/* What free() needs of a class, by the six bits that a lease word has for it; of those that
+	 * are none the size is 0. */
+	struct {
+		uint64_t reciprocal;
+		uint64_t size;
+	} cut[64];
+
 	/* ---- constant while it is open ---- */
 	struct hak_domain_view view;
 	const struct hak_domain_state *state;
@@ -66,7 +73,7 @@ struct hak_domain {
 	uint64_t size;
 	uint64_t id;
 	hak_member member;
-	uint32_t me;   /* its number */
+	uint16_t me;   /* its number */
 	uint32_t slot; /* in hak_domains */
 	bool readonly;
 	bool forked; /* inherited: of no use but to be closed */

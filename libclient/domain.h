@@ -9,9 +9,10 @@
  *   thread: bins (magazines)  --refill, flush-->  slab descriptors (bitmaps)  --lease-->  domain
  *
  * MAP. A byte for each 64 KiB of all addresses: 2 * class where a block may go into a magazine
- * without a look at the domain, that is, in slabs of ours that are not EXCEPTED. A thread that reads
- * it just before it becomes 0 frees a block that is not the one which is excepted (to free that is
- * the program's error in any case); what the byte said of its own block is as true after as before.
+ * without a look at the domain, that is, in slabs of ours that are not EXCEPTED. A thread that
+ * reads it just before it becomes 0 frees a block that is not the one which is excepted (to free
+ * that is the program's error in any case); what the byte said of its own block is as true after
+ * as before.
  *
  * LOCKS  hak_domains.lock -> domain.mutex -> hak_domains.store_lock, hak_heap.lock.
  * FORK: all are taken before, dropped after, on both sides; the child's handles are dead: the

@@ -36,6 +36,8 @@ static bool is_spent(const hak_domain *d, uint32_t first, uint64_t word)
 {
 	uint32_t class = hak_lease_class(word), blocks = class ? hak_class[class].blocks : 1;
 
+	if (!(word & HAK_LEASE_EXCEPTED))
+		return true;
 	for (uint32_t slot = 0; slot < blocks; slot++) {
 		/* Relaxed: nothing of the block is read; it is given on by the lease word. */
 		uint16_t half = atomic_load_explicit(&d->view.half[hak_domain_index(first, slot)],

@@ -171,6 +171,15 @@ static inline uint64_t hak_lease_with_holder(uint64_t word, uint32_t holder)
 	return (word & ~UINT64_C(0xffff)) | holder;
 }
 
+/* How many blocks a first slab's word allows to have half-words: all of them are in its own area. A
+ * run of several slabs has less than 1,024, a span one. Any word. */
+static inline uint32_t hak_lease_slots(uint64_t word)
+{
+	uint32_t class = hak_lease_class(word);
+
+	return class && class < HAK_CLASSES ? hak_class[class].blocks : 1;
+}
+
 /* Can it be a first slab's word of a run of blocks or a span? Any word, any slab of the range. */
 static inline bool hak_lease_is_run(uint64_t word, uint32_t slab, uint32_t slabs)
 {

@@ -362,6 +362,12 @@ static bool ring_has(const struct hak_domain_view *view, uint32_t channel, uint6
 bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
 			  uint32_t *ret_channel)
 {
+	for (uint32_t c = 0; c < HAK_CHANNELS; c++) {
+		if (ring_has(view, c, offset)) {
+			*ret_channel = c;
+			return true;
+		}
+	}
 	for (uint32_t i = 0; i < HAK_ROOTS; i++) {
 		/* Acquire: pairs with the release of whoever set it, as above. */
 		uint64_t ref = atomic_load_explicit(&view->roots[i].ref, memory_order_acquire);
@@ -370,12 +376,6 @@ bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
 		if (ref && hak_ref_offset(ref) == offset &&
 		    hak_domain_place_ref(view, ref, &place) == 0) {
 			*ret_channel = HAK_CHANNELS;
-			return true;
-		}
-	}
-	for (uint32_t c = 0; c < HAK_CHANNELS; c++) {
-		if (ring_has(view, c, offset)) {
-			*ret_channel = c;
 			return true;
 		}
 	}

@@ -423,19 +423,21 @@ struct hak_sweep {
 	uint32_t heir; /* a member's number: alive now, not only when the sweep began */
 	/* A bit for each number that is nobody's now: neither alive nor with a sweep to come. Who
 	 * gave to such a one died before taking it back; the block is dealt with as the dead one's.
-	 * Made anew for every step: a number may have been given out since. */
+	 * Made anew for every step, for a number may have been given out since. */
 	uint64_t nobody[HAK_MEMBERS / 64];
 	/* what was found, added up */
 	uint64_t slabs_freed, slabs_orphaned, blocks_freed, blocks_kept, broken;
 };
 
 /*
- * The sweep of a dead member, in bounded steps, each idempotent. FIRST, one by one or many at a
- * time, all channels [first, first + count) with hak_domain_sweep_names(): what the member was just
- * publishing (the step with channel 0 looks at the roots) or sending, and had linked, is published
- * or under way; places of what it had received become empty; the channels forget it. THEN, in any
- * order, all superslabs with hak_domain_sweep(). Interrupted, it begins again. Sweeps of several
- * members may alternate, but by one thread alone.
+ * The sweep of a dead member, in bounded steps, each idempotent. FIRST, upwards, one by one or many
+ * at a time, all channels [first, first + count) with hak_domain_sweep_names(); the step with the
+ * last one looks at the roots, too. What the member was just sending or publishing, and had linked,
+ * is under way or published; places of what it had received become empty; channels forget it. THEN,
+ * in any order, all superslabs with hak_domain_sweep(). Interrupted, it begins again.
+ *
+ * One member after the other in each domain: the next sweep begins when this one is complete, for
+ * it looks also for what the next one gave to this one too late for this sweep. By one thread.
  *
  * Both read words that anybody may have written over, each once, and bound them. `broken` counts
  * what no member writes; it is left as it is, out of everybody's reach.
@@ -469,8 +471,8 @@ int hak_domain_check(const struct hak_domain_view *view, const uint64_t alive[HA
 		     struct hak_domain_census *ret_census, uint32_t *ret_slab,
 		     const char **ret_reason);
 
-/* True if a root, or the ring of a channel, which is then *ret_channel, has the block at this
- * offset; HAK_CHANNELS: a root has. Looks through all of them. */
+/* True if the ring of a channel, which is then *ret_channel, or a root (HAK_CHANNELS) has the block
+ * at this offset. Looks through all of them. */
 bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
 			  uint32_t *ret_channel);
 

@@ -32,6 +32,9 @@
 
 #define HAK_DOMAINS_MAX 64u
 
+/* Domains begin at multiples of it: the largest alignment of a block. */
+#define HAK_DOMAIN_ALIGN_MAX ((size_t)1 << 30)
+
 /* A thread's magazines of one domain, in an array of the store. */
 struct hak_domain_bins {
 	struct hak_bin bin[HAK_CLASSES];

@@ -168,6 +168,15 @@ static int try_spinning(struct attempt *a, uint64_t until)
 	return r;
 }
 
+/* Who waits for messages has time for others' needs; its own magazines are what it may not need. */
+static void give_way(hak_domain *d)
+{
+	hak_domain_thread_flush(d);
+	pthread_mutex_lock(&d->mutex);
+	hak_domain_give_way(d);
+	pthread_mutex_unlock(&d->mutex);
+}
+
 /* As try_once(), or -ETIMEDOUT. */
 static HAK_COLD int try_waiting(struct attempt *a, int timeout_ms)
 {
@@ -185,6 +194,8 @@ static HAK_COLD int try_waiting(struct attempt *a, int timeout_ms)
 		now = hak_sys_now_ns();
 		if (now >= limit)
 			return -ETIMEDOUT;
+		if (hak_domain_is_wanted(a->channel->domain))
+			give_way(a->channel->domain);
 		(void)hak_channel_wait(desc, a->side, announced,
 				       (int64_t)(limit - now < WAIT_SLICE_NS ? limit - now
 									     : WAIT_SLICE_NS));

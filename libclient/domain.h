@@ -165,6 +165,14 @@ static inline _Atomic uint16_t *hak_domain_half(const hak_domain *d, const struc
 	return &d->view.half[place->index];
 }
 
+/* Our block goes to who holds its slab. Release, both: the holder that sees FREED has our last use
+ * of the block behind it; one that sees the hint sees FREED. */
+static inline void hak_domain_give_back(const hak_domain *d, uint64_t first, uint64_t index)
+{
+	atomic_store_explicit(&d->view.half[index], HAK_HALF_FREED, memory_order_release);
+	atomic_store_explicit(&d->view.hint[first], 1, memory_order_release);
+}
+
 /* ---- domain_free.c ---- */
 
 /* The open domain that p lies in, or a dead one of before fork(), or NULL. Cold. */
@@ -202,14 +210,24 @@ void hak_domain_array_give(void **array);
 
 /* Up to n blocks of `class`; 0: no memory, a reason is said. */
 uint32_t hak_domain_take(hak_domain *d, uint32_t class, void **ret_blocks, uint32_t n);
-/* Blocks of `class` from slabs of ours; one that is free already ends the program. */
+/* Blocks of `class` from slabs that are ours, or were; one that is free already ends the program. */
 void hak_domain_put(hak_domain *d, uint32_t class, void *const *blocks, uint32_t n);
 /* Takes in what was given back, a bounded piece or all of it. True: there was something. */
 bool hak_domain_collect(hak_domain *d, bool all);
 /* Gives up what is wholly free. Slabs. */
 uint64_t hak_domain_shed(hak_domain *d);
-/* True: p's slab knows it as free. Without the mutex a guess that is right if p is in use. */
-bool hak_domain_is_free(const hak_domain *d, const struct hak_place *place);
+/* True: the block's slab is ours and knows it as free. Takes the mutex, if it looks so. */
+bool hak_domain_is_free(hak_domain *d, const struct hak_place *place);
+/* Some member was refused: what lies idle here may be what it needs. Wholly free slabs go back, and
+ * slabs of which half or more is free become ORPHANs, for whoever needs blocks of their class. */
+void hak_domain_give_way(hak_domain *d);
+/* True: there is reason to. Any thread, any time. */
+static inline bool hak_domain_is_wanted(const hak_domain *d)
+{
+	/* Relaxed, both: a hint, looked at again under the mutex. */
+	return atomic_load_explicit(&d->state->needs, memory_order_relaxed) !=
+	       __atomic_load_n(&d->needs, __ATOMIC_RELAXED);
+}
 /* Leases n slabs, grows the domain if need be; and gives such a run back, of which nothing is in
  * use. False: no memory, a reason is said. */
 bool hak_domain_claim(hak_domain *d, uint64_t n, uint32_t *ret_first);

@@ -23,10 +23,7 @@ static inline void next_life(const hak_domain *d, uint64_t index)
 static inline void give_back(const hak_domain *d, uint64_t first, uint64_t index)
 {
 	next_life(d, index);
-	/* Release, both: the holder that sees FREED has our last use of the block behind it; one
-	 * that sees the hint sees FREED. */
-	atomic_store_explicit(&d->view.half[index], HAK_HALF_FREED, memory_order_release);
-	atomic_store_explicit(&d->view.hint[first], 1, memory_order_release);
+	hak_domain_give_back(d, first, index);
 }
 
 /*
@@ -75,15 +72,13 @@ static void free_own(hak_domain *d, void *p, const struct hak_place *place)
 {
 	if (hak_domain_is_free(d, place))
 		hak_die("free of %p in domain %s, which is free already", p, d->state->name);
-	if (place->lease & HAK_LEASE_EXCEPTED) {
+	if (place->lease & HAK_LEASE_EXCEPTED)
 		next_life(d, place->index);
-		/* Relaxed: it goes from this process to this process. */
-		atomic_store_explicit(hak_domain_half(d, place), 0, memory_order_relaxed);
-	}
 	if (hak_lease_kind(place->lease) == HAK_LEASE_BLOCKS) {
 		hak_domain_thread_free(d, hak_lease_class(place->lease), p);
 		return;
 	}
+	/* The lease is taken apart as it is: what the half-word says of it goes, too. */
 	pthread_mutex_lock(&d->mutex);
 	hak_domain_span_free(d, place->slab);
 	pthread_mutex_unlock(&d->mutex);
@@ -111,7 +106,10 @@ static HAK_COLD void free_slow(hak_domain *d, void *p)
 						    (uint16_t)d->me, memory_order_acquire,
 						    memory_order_relaxed))
 		half = (uint16_t)d->me; /* one of several who try */
-	if (hak_lease_holder(place.lease) == d->me && (!half || half == d->me))
+	/* Ours by name in a slab of ours goes the way of others' blocks: the half-word is written
+	 * by who has the mutex, since let_go() in domain_slabs.c looks at it. */
+	if (hak_lease_holder(place.lease) == d->me &&
+	    (!half || (half == d->me && hak_lease_kind(place.lease) == HAK_LEASE_SPAN)))
 		free_own(d, p, &place);
 	else if (half == d->me)
 		give_back(d, place.slab, place.index);

@@ -106,19 +106,18 @@ static int exchange(struct hak_root *root, hak_ref expected, hak_ref ref)
  */
 static int link_own(hak_domain *d, struct hak_root *root, void *p, hak_ref ref, hak_ref expected)
 {
-	uint16_t changing = (uint16_t)(HAK_HALF_T | d->me), before;
+	uint16_t changing = (uint16_t)(HAK_HALF_T | d->me);
 	struct hak_place place;
 	int r = hak_domain_own(d, p, &place);
 
 	if (r < 0)
 		return r;
-	before = atomic_load_explicit(hak_domain_half(d, &place), memory_order_relaxed);
 	if (!hak_domain_hand_over(d, &place, changing))
 		return hak_domain_fail(-EPERM, "another thread has just given the block away");
 	r = exchange(root, expected, ref);
 	/* Release: pairs with the acquire of who claims it. Nobody else changes T|me: it is linked
-	 * in no channel. */
-	atomic_store_explicit(hak_domain_half(d, &place), r ? before : HAK_HALF_PUBLISHED,
+	 * in no channel. If it stays ours, then by name: see let_go() in domain_slabs.c. */
+	atomic_store_explicit(hak_domain_half(d, &place), r ? (uint16_t)d->me : HAK_HALF_PUBLISHED,
 			      memory_order_release);
 	return r;
 }

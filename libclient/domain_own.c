@@ -59,9 +59,14 @@ bool hak_domain_hand_over(hak_domain *d, const struct hak_place *place, uint16_t
 
 	if (now != d->me && (now || !is_held(d, place)))
 		return false;
-	/* Release: pairs with the acquire of the next owner, who sees what we wrote to it. */
-	return atomic_compare_exchange_strong_explicit(word, &now, half, memory_order_release,
-						       memory_order_relaxed);
+	/* Release: pairs with the acquire of the next owner, who sees what we wrote to it. Again
+	 * where it became ours by name meanwhile: see let_go() in domain_slabs.c. */
+	while (!atomic_compare_exchange_strong_explicit(word, &now, half, memory_order_release,
+							memory_order_relaxed)) {
+		if (now != d->me)
+			return false;
+	}
+	return true;
 }
 
 HAK_EXPORT int hak_publish(hak_domain *domain, void *p)
@@ -109,7 +114,7 @@ static bool is_writer(const hak_domain *d, hak_member member)
 
 HAK_EXPORT int hak_give(hak_domain *domain, void *p, hak_member to)
 {
-	uint16_t half = (uint16_t)hak_member_number(to), back;
+	uint16_t half = (uint16_t)hak_member_number(to);
 	struct hak_place place;
 	int r = hak_domain_own(domain, p, &place);
 
@@ -117,7 +122,6 @@ HAK_EXPORT int hak_give(hak_domain *domain, void *p, hak_member to)
 		return r;
 	if (!is_writer(domain, to))
 		return hak_domain_fail(-ESRCH, "there is no such member, or it only reads");
-	back = is_held(domain, &place) ? 0 : (uint16_t)domain->me;
 	if (!hak_domain_hand_over(domain, &place, half))
 		return hak_domain_fail(-EPERM, "another thread has just given the block away");
 	/* Dekker with the daemon, which makes the member DYING, fences, and sweeps: it sees the
@@ -125,10 +129,11 @@ HAK_EXPORT int hak_give(hak_domain *domain, void *p, hak_member to)
 	atomic_thread_fence(memory_order_seq_cst);
 	if (is_writer(domain, to))
 		return 0;
-	/* Acquire: the block is ours again. If it is not, the sweep was faster: it was given, to
-	 * one that died. */
-	if (!atomic_compare_exchange_strong_explicit(hak_domain_half(domain, &place), &half, back,
-						     memory_order_acquire, memory_order_relaxed))
+	/* Acquire: the block is ours again, by name. If it is not, the sweep was faster: it was
+	 * given, to one that died. */
+	if (!atomic_compare_exchange_strong_explicit(hak_domain_half(domain, &place), &half,
+						     (uint16_t)domain->me, memory_order_acquire,
+						     memory_order_relaxed))
 		return 0;
 	return hak_domain_fail(-ESRCH, "the member has just gone");
 }

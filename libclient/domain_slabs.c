@@ -23,10 +23,15 @@ static inline char *start_of(const hak_domain *d, uint32_t slab)
 	return d->base + ((uint64_t)slab << HAK_SLAB_SHIFT);
 }
 
+static inline uint8_t *map_of(const hak_domain *d, uint32_t first)
+{
+	return &d->map[((uintptr_t)d->base >> HAK_SLAB_SHIFT) + first];
+}
+
 /* Release: who sees 0 sees why, if only by way of the half-word that is written next. */
 static void set_map(hak_domain *d, uint32_t first, uint32_t class, uint8_t byte)
 {
-	uint8_t *map = &d->map[((uintptr_t)d->base >> HAK_SLAB_SHIFT) + first];
+	uint8_t *map = map_of(d, first);
 
 	for (uint32_t i = 0; i < hak_class[class].slabs; i++)
 		__atomic_store_n(&map[i], byte, __ATOMIC_RELEASE);
@@ -34,10 +39,14 @@ static void set_map(hak_domain *d, uint32_t first, uint32_t class, uint8_t byte)
 
 void hak_domain_except(hak_domain *d, uint32_t first)
 {
+	const struct hak_slab *slab = &d->slabs[first];
+
 	pthread_mutex_lock(&d->mutex);
-	hak_lease_except(&d->view, first);
-	if (d->slabs[first].kind == HAK_SLAB_BLOCKS)
-		set_map(d, first, d->slabs[first].class, 0);
+	/* What gave way since the caller's look is so already, and no longer ours to write to. */
+	if (slab->kind == HAK_SLAB_BLOCKS || slab->kind == HAK_SLAB_SPAN)
+		hak_lease_except(&d->view, first);
+	if (slab->kind == HAK_SLAB_BLOCKS)
+		set_map(d, first, slab->class, 0);
 	pthread_mutex_unlock(&d->mutex);
 }
 
@@ -72,19 +81,27 @@ static bool is_empty(const struct hak_slab *slab)
 	return slab->n_free == hak_class[slab->class].blocks;
 }
 
-/* A slab of ours of which nothing is in use goes back to the domain. */
-static void drop_slab(hak_domain *d, uint32_t first)
+/* It is described no more. */
+static void forget_slab(hak_domain *d, uint32_t first)
 {
 	struct hak_slab *slab = &d->slabs[first];
 	uint32_t n = hak_class[slab->class].slabs;
 
-	unlink_slab(d, first);
-	d->central[slab->class].n_empty--;
-	set_map(d, first, slab->class, 0);
 	if (slab->bits != &slab->word)
 		hak_domain_array_give((void **)(void *)slab->bits);
 	for (uint32_t i = 0; i < n; i++)
 		slab[i].kind = HAK_SLAB_NONE;
+}
+
+/* A slab of ours of which nothing is in use goes back to the domain. */
+static void drop_slab(hak_domain *d, uint32_t first)
+{
+	struct hak_slab *slab = &d->slabs[first];
+
+	unlink_slab(d, first);
+	d->central[slab->class].n_empty--;
+	set_map(d, first, slab->class, 0);
+	forget_slab(d, first);
 	hak_domain_unclaim(d, first);
 }
 
@@ -273,10 +290,7 @@ static bool adopt(hak_domain *d, uint32_t first, uint64_t word)
 		take_over(d, first, word);
 		return true;
 	}
-	if (d->slabs[first].bits != &d->slabs[first].word)
-		hak_domain_array_give((void **)(void *)d->slabs[first].bits);
-	for (uint32_t i = 0; i < hak_class[class].slabs; i++)
-		d->slabs[first + i].kind = HAK_SLAB_NONE;
+	forget_slab(d, first);
 	d->held[first / HAK_SLABS_PER_SUPERSLAB]--;
 	return false;
 }
@@ -341,28 +355,58 @@ static HAK_COLD _Noreturn void bad_block(const hak_domain *d, const void *p, int
 		r == HAK_SLAB_E_DOUBLE ? "is free already" : "is not the start of a block");
 }
 
-void hak_domain_put(hak_domain *d, uint32_t class, void *const *blocks, uint32_t n)
+/* A block that lay in a magazine while its slab gave way, or one that was never freed by us. */
+static HAK_COLD void put_abroad(hak_domain *d, void *p)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t off = (uintptr_t)blocks[i] - (uintptr_t)d->base;
-		uint32_t first = (uint32_t)(off >> HAK_SLAB_SHIFT), before;
-		struct hak_slab *slab;
-		int r;
+	struct hak_place place;
 
-		if (d->slabs[first].kind == HAK_SLAB_INSIDE)
-			first -= d->slabs[first].back;
-		slab = &d->slabs[first];
-		if (slab->kind != HAK_SLAB_BLOCKS || slab->class != class)
-			bad_block(d, blocks[i], HAK_SLAB_E_DOUBLE);
-		before = slab->n_free;
-		r = hak_slab_put(slab, (uint32_t)(off - ((uint64_t)first << HAK_SLAB_SHIFT)));
-		if (HAK_UNLIKELY(r))
-			bad_block(d, blocks[i], r);
-		gained(d, first, before);
-	}
+	/* Relaxed: what let_go() wrote, under the mutex that we have. */
+	if (hak_domain_place(&d->view, (uintptr_t)p - (uintptr_t)d->base, &place) < 0 ||
+	    atomic_load_explicit(hak_domain_half(d, &place), memory_order_relaxed) != d->me)
+		bad_block(d, p, HAK_SLAB_E_DOUBLE);
+	hak_domain_give_back(d, place.slab, place.index);
 }
 
-bool hak_domain_is_free(const hak_domain *d, const struct hak_place *place)
+/* In a slab that gave way and was adopted again, a free block is not ours by name any more. */
+static void forget_name(hak_domain *d, uint32_t first, uint32_t slot)
+{
+	uint64_t index = hak_domain_index(first, slot);
+
+	if (atomic_load_explicit(&d->view.half[index], memory_order_relaxed) == d->me)
+		clear_freed(d, index);
+}
+
+static void put_one(hak_domain *d, uint32_t class, void *p)
+{
+	uint64_t off = (uintptr_t)p - (uintptr_t)d->base;
+	uint32_t first = (uint32_t)(off >> HAK_SLAB_SHIFT), before;
+	struct hak_slab *slab;
+	int r;
+
+	if (d->slabs[first].kind == HAK_SLAB_INSIDE)
+		first -= d->slabs[first].back;
+	slab = &d->slabs[first];
+	if (HAK_UNLIKELY(slab->kind != HAK_SLAB_BLOCKS || slab->class != class)) {
+		put_abroad(d, p);
+		return;
+	}
+	before = slab->n_free;
+	off -= (uint64_t)first << HAK_SLAB_SHIFT;
+	r = hak_slab_put(slab, (uint32_t)off);
+	if (HAK_UNLIKELY(r))
+		bad_block(d, p, r);
+	if (!*map_of(d, first)) /* EXCEPTED */
+		forget_name(d, first, hak_class_slot(class, (uint32_t)off));
+	gained(d, first, before);
+}
+
+void hak_domain_put(hak_domain *d, uint32_t class, void *const *blocks, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		put_one(d, class, blocks[i]);
+}
+
+static bool looks_free(const hak_domain *d, const struct hak_place *place)
 {
 	const struct hak_slab *slab = &d->slabs[place->slab];
 
@@ -370,6 +414,71 @@ bool hak_domain_is_free(const hak_domain *d, const struct hak_place *place)
 	       (__atomic_load_n(&slab->bits[place->slot / 64], __ATOMIC_RELAXED) >>
 			(place->slot % 64) &
 		1);
+}
+
+bool hak_domain_is_free(hak_domain *d, const struct hak_place *place)
+{
+	bool is_free = looks_free(d, place);
+
+	if (HAK_LIKELY(!is_free))
+		return false;
+	/* A slab that is just giving way can look like anything. */
+	pthread_mutex_lock(&d->mutex);
+	is_free = looks_free(d, place);
+	pthread_mutex_unlock(&d->mutex);
+	return is_free;
+}
+
+/* ---- giving way ---- */
+
+/*
+ * A slab of ours becomes an ORPHAN's. What is in use of it, by the program or in a magazine, first
+ * becomes ours by name: by compare-and-swap, since its owners, other threads, may give it to
+ * somebody at this moment. Nobody writes 0 to a half-word but under the mutex.
+ */
+static void let_go(hak_domain *d, uint32_t first)
+{
+	struct hak_slab *slab = &d->slabs[first];
+	uint32_t class = slab->class;
+
+	hak_lease_except(&d->view, first);
+	set_map(d, first, class, 0);
+	for (uint32_t slot = 0; slot < hak_class[class].blocks; slot++) {
+		uint16_t none = 0;
+
+		/* Relaxed: the lease's word publishes it. */
+		if (!(slab->bits[slot / 64] >> (slot % 64) & 1))
+			(void)atomic_compare_exchange_strong_explicit(
+				&d->view.half[hak_domain_index(first, slot)], &none,
+				(uint16_t)d->me, memory_order_relaxed, memory_order_relaxed);
+	}
+	unlink_slab(d, first);
+	forget_slab(d, first);
+	d->held[first / HAK_SLABS_PER_SUPERSLAB]--;
+	hak_lease_orphan(&d->view, first);
+}
+
+void hak_domain_give_way(hak_domain *d)
+{
+	uint32_t needs = atomic_load_explicit(&d->state->needs, memory_order_relaxed);
+
+	if (HAK_LIKELY(needs == d->needs))
+		return;
+	__atomic_store_n(&d->needs, needs, __ATOMIC_RELAXED);
+	(void)hak_domain_collect(d, true);
+	(void)hak_domain_shed(d);
+	/* Elsewhere a death would make something else of what is ours by name. */
+	if (d->state->orphan_policy > HAK_ORPHAN_FREE)
+		return;
+	for (uint32_t class = 1; class < HAK_CLASSES; class ++) {
+		uint32_t first = d->central[class].partial, next;
+
+		for (; first != HAK_NO_SLAB; first = next) {
+			next = d->slabs[first].next;
+			if (d->slabs[first].n_free * 2 >= hak_class[class].blocks)
+				let_go(d, first);
+		}
+	}
 }
 
 uint64_t hak_domain_shed(hak_domain *d)

@@ -89,19 +89,6 @@ static bool scrape(hak_domain *d)
 	return gather(d, true) || found;
 }
 
-/* Some member was refused: what lies idle here may be what it needs. */
-static void heed(hak_domain *d)
-{
-	/* Relaxed: a hint. */
-	uint32_t needs = atomic_load_explicit(&d->state->needs, memory_order_relaxed);
-
-	if (HAK_LIKELY(needs == d->needs))
-		return;
-	d->needs = needs;
-	(void)hak_domain_collect(d, true);
-	(void)hak_domain_shed(d);
-}
-
 static bool find(hak_domain *d, uint64_t n, uint32_t *ret_first)
 {
 	uint32_t supers = (uint32_t)((n + HAK_SLABS_PER_SUPERSLAB - 1) / HAK_SLABS_PER_SUPERSLAB);
@@ -119,7 +106,7 @@ bool hak_domain_claim(hak_domain *d, uint64_t n, uint32_t *ret_first)
 {
 	uint32_t first;
 
-	heed(d);
+	hak_domain_give_way(d);
 	if (n > hak_domain_slabs(&d->view)) {
 		(void)hak_domain_fail(-ENOMEM, "the domain's address range is smaller");
 		return false;

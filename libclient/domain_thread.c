@@ -153,6 +153,7 @@ static void make_room(hak_domain *d, struct hak_bin *bin, uint32_t class)
 
 	pthread_mutex_lock(&d->mutex);
 	hak_domain_put(d, class, bottom, n);
+	hak_domain_give_way(d);
 	pthread_mutex_unlock(&d->mutex);
 	memmove(bottom, bottom + n, (have - n) * sizeof(*bottom));
 	bin->top -= n;

@@ -243,9 +243,10 @@ int hak_channel_put(const struct hak_channel_view *channel, uint32_t me,
 			      hak_channel_word_empty(search.at >> channel->shift),
 			      hak_channel_word_full(search.at >> channel->shift, offset)));
 	if (r) {
-		/* Relaxed: nobody else acts on either value while we live. */
+		/* Relaxed: nobody else acts on either value while we live. Ours by name, whatever
+		 * it was: the slab may be an ORPHAN's since, where 0 means free. */
 		if (begun)
-			atomic_store_explicit(half, was, memory_order_relaxed);
+			atomic_store_explicit(half, (uint16_t)me, memory_order_relaxed);
 		return r;
 	}
 	move_tail(channel, &search);

@@ -255,6 +255,25 @@ bool hak_lease_adopt(const struct hak_domain_view *view, uint32_t member, uint32
 	return true;
 }
 
+/* Relaxed, the INSIDE words: the first slab's word says that they are done. */
+void hak_lease_orphan(const struct hak_domain_view *view, uint32_t first)
+{
+	uint64_t word = lease_load(view, first), left = hak_domain_slabs(view) - first;
+
+	for (uint64_t i = 1; i < hak_lease_length(word) && i < left; i++) {
+		uint32_t slab = first + (uint32_t)i;
+		uint64_t inside = lease_load(view, slab);
+
+		if (hak_lease_kind(inside) != HAK_LEASE_INSIDE || hak_lease_length(inside) != i)
+			break;
+		atomic_store_explicit(&view->lease[slab],
+				      hak_lease_with_holder(inside, HAK_HOLDER_ORPHAN),
+				      memory_order_relaxed);
+	}
+	/* Release: pairs with the acquire of who adopts it; all half-words are as they are to be. */
+	lease_store(view, first, hak_lease_with_holder(word, HAK_HOLDER_ORPHAN));
+}
+
 /* ---- places ---- */
 
 /* The lease word that decides what is at `slab`, and the slab it belongs to. */

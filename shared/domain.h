@@ -39,7 +39,7 @@
  *   d, T|d of a dead member, SWEPT, by the sweep alone: with a compare-and-swap, for d may just be
  *   taken back by who gave it
  *
- * A lease whose holder died is an ORPHAN's: there 0 and FREED mean free. Whoever adopts it begins
+ * A lease whose holder died, or gave way, is an ORPHAN's: there 0 and FREED mean free. Whoever adopts it begins
  * with hint = 0, full fence, and takes both for free (FREED becomes 0), all else for in use.
  *
  * GIVE  half = d; full fence; then d must be ALIVE with the id that was meant, or the giver takes it
@@ -126,7 +126,8 @@ enum hak_lease_kind {
 
 #define HAK_HOLDER_NONE   0u
 #define HAK_HOLDER_DAEMON 0xfffeu
-/* The holder died, something of the slab outlived it: whoever needs such blocks may adopt it. */
+/* The holder died and something of the slab outlived it, or it gave way to others: whoever needs
+ * such blocks may adopt it. */
 #define HAK_HOLDER_ORPHAN 0xffffu
 
 #define HAK_LEASE_EXCEPTED  (UINT64_C(1) << 19)
@@ -392,6 +393,9 @@ void hak_lease_commit(const struct hak_domain_view *view, uint32_t member, uint3
 uint64_t hak_lease_release(const struct hak_domain_view *view, uint32_t first);
 /* Holder: EXCEPTED, if it is not. Before the first half-word or generation of the run. */
 void hak_lease_except(const struct hak_domain_view *view, uint32_t first);
+/* Holder, or the sweep in its place: the run becomes an ORPHAN's. Every block of it in use has a
+ * half-word by now; 0 and FREED say that it may be had. */
+void hak_lease_orphan(const struct hak_domain_view *view, uint32_t first);
 /* An ORPHAN run becomes the member's; false: another was faster, or it is no orphan. */
 bool hak_lease_adopt(const struct hak_domain_view *view, uint32_t member, uint32_t first);
 

@@ -124,27 +124,6 @@ static bool own_block_stays(const struct hak_domain_view *view, struct hak_sweep
 	}
 }
 
-/* What is left is whoever's it is, the rest may be had by adoption. */
-static void make_orphan(const struct hak_domain_view *view, uint32_t first, uint64_t word)
-{
-	uint64_t left = hak_domain_slabs(view) - first;
-
-	for (uint64_t i = 1; i < hak_lease_length(word) && i < left; i++) {
-		uint32_t slab = first + (uint32_t)i;
-		uint64_t inside = lease_load(view, slab);
-
-		if (hak_lease_kind(inside) != HAK_LEASE_INSIDE || hak_lease_length(inside) != i)
-			break;
-		/* Relaxed: the first slab's word says that they are done. */
-		atomic_store_explicit(&view->lease[slab],
-				      hak_lease_with_holder(inside, HAK_HOLDER_ORPHAN),
-				      memory_order_relaxed);
-	}
-	/* Release: pairs with the acquire of who adopts it; all half-words are as they are to be. */
-	atomic_store_explicit(&view->lease[first], hak_lease_with_holder(word, HAK_HOLDER_ORPHAN),
-			      memory_order_release);
-}
-
 static void sweep_own(const struct hak_domain_view *view, struct hak_sweep *sweep, uint32_t first,
 		      uint64_t word)
 {
@@ -155,7 +134,7 @@ static void sweep_own(const struct hak_domain_view *view, struct hak_sweep *swee
 			stays |= own_block_stays(view, sweep, hak_domain_index(first, slot));
 	}
 	if (stays) {
-		make_orphan(view, first, word);
+		hak_lease_orphan(view, first);
 		sweep->slabs_orphaned += hak_lease_length(word);
 	} else {
 		sweep->slabs_freed += hak_lease_release(view, first);

@@ -109,7 +109,7 @@ static int status(const struct arguments *args)
 	int r = query_run(&query, args->socket, HAK_QUERY_STATUS, sizeof(struct hak_report_status));
 
 	if (r < 0)
-		r = report_failure(query.error);
+		r = report_failure(query.talk.error);
 	else if (query.count != 1)
 		r = report_failure("report malformed: not one record");
 	else if (!args->json)
@@ -129,7 +129,7 @@ static int sessions(const struct arguments *args)
 
 	now = hak_sys_boottime_ns();
 	if (r < 0)
-		r = report_failure(query.error);
+		r = report_failure(query.talk.error);
 	else if (!args->json)
 		render_sessions_text(query.records, query.count, now);
 	else if (render_sessions_json(query.records, query.count, now) < 0)
@@ -144,7 +144,7 @@ static int limits(const struct arguments *args)
 	int r = query_run(&query, args->socket, HAK_QUERY_LIMITS, sizeof(struct hak_report_limit));
 
 	if (r < 0)
-		r = report_failure(query.error);
+		r = report_failure(query.talk.error);
 	else if (!args->json)
 		render_limits_text(query.records, query.count);
 	else if (render_limits_json(query.records, query.count) < 0)

@@ -97,6 +97,21 @@ struct hak_report_limit {
 	uint64_t hits;  /* times that it refused something, or slowed a session down */
 };
 
+struct hak_report_domain {
+	char name[32]; /* NUL-terminated */
+	uint64_t id;
+	uint64_t since_ns; /* when it was made */
+	uint64_t granted;  /* bytes of memory, now */
+	uint64_t quota;    /* granted may not pass this */
+	uint64_t max;      /* bytes of address range */
+	uint32_t members;  /* now, readers included */
+	uint32_t mode;     /* permission bits */
+	uint32_t uid;      /* its owner */
+	uint32_t gid;
+	uint32_t unlinked; /* 1: it has no name any more, and goes with its last member */
+	uint32_t reserved0;
+};
+
 HAK_PIN_SIZE(struct hak_report_status, 224);
 HAK_PIN_FIELD(struct hak_report_status, leased_bytes, 64);
 HAK_PIN_FIELD(struct hak_report_status, open_fds, 152);
@@ -108,3 +123,5 @@ HAK_PIN_FIELD(struct hak_report_session, since_ns, 40);
 HAK_PIN_FIELD(struct hak_report_session, refusal, 136);
 HAK_PIN_SIZE(struct hak_report_limit, 64);
 HAK_PIN_FIELD(struct hak_report_limit, owner, 32);
+HAK_PIN_SIZE(struct hak_report_domain, 96);
+HAK_PIN_FIELD(struct hak_report_domain, members, 72);

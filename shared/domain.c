@@ -207,9 +207,9 @@ static uint64_t run_length(const struct hak_domain_view *view, uint32_t first, u
 	return n < left ? n : left;
 }
 
-void hak_lease_release(const struct hak_domain_view *view, uint32_t first)
+uint64_t hak_lease_release(const struct hak_domain_view *view, uint32_t first)
 {
-	uint64_t word = lease_load(view, first);
+	uint64_t word = lease_load(view, first), n;
 	uint32_t generation = hak_lease_generation(word);
 
 	/* From here on no place is found in it. The class stays beside EXCEPTED. */
@@ -219,13 +219,15 @@ void hak_lease_release(const struct hak_domain_view *view, uint32_t first)
 			    (word & HAK_LEASE_EXCEPTED));
 	if (word & HAK_LEASE_EXCEPTED)
 		clear_exceptions(view, first, slots_of(word));
-	for (uint64_t i = run_length(view, first, word); i-- > 1;) {
+	n = run_length(view, first, word);
+	for (uint64_t i = n; i-- > 1;) {
 		uint32_t slab = first + (uint32_t)i;
 		uint32_t inside = hak_lease_generation(lease_load(view, slab));
 
 		lease_store(view, slab, free_word(inside + 1));
 	}
 	lease_store(view, first, free_word(generation + 1));
+	return n;
 }
 
 void hak_lease_except(const struct hak_domain_view *view, uint32_t first)
@@ -288,27 +290,17 @@ int hak_domain_place(const struct hak_domain_view *view, uint64_t offset, struct
 	if (offset >= (uint64_t)slabs << HAK_SLAB_SHIFT)
 		return -EINVAL;
 	word = first_of(view, (uint32_t)(offset >> HAK_SLAB_SHIFT), &first);
+	if (hak_lease_kind(word) != HAK_LEASE_BLOCKS && hak_lease_kind(word) != HAK_LEASE_SPAN)
+		return -ESTALE;
+	if (!hak_lease_is_run(word, first, slabs))
+		return -EINVAL;
 	class = hak_lease_class(word);
 	inside = offset - ((uint64_t)first << HAK_SLAB_SHIFT);
-	switch (hak_lease_kind(word)) {
-	case HAK_LEASE_BLOCKS:
-		if (!class || class >= HAK_CLASSES ||
-		    hak_lease_length(word) != hak_class[class].slabs)
-			return -EINVAL;
-		size = hak_class[class].size;
+	size = class ? hak_class[class].size : hak_lease_length(word) << HAK_SLAB_SHIFT;
+	if (class)
 		slot = hak_class_slot(class, (uint32_t)inside);
-		if (slot >= hak_class[class].blocks)
-			return -EINVAL;
-		break;
-	case HAK_LEASE_SPAN:
-		size = hak_lease_length(word) << HAK_SLAB_SHIFT;
-		if (!size || hak_lease_length(word) > slabs - first)
-			return -EINVAL;
-		break;
-	default:
-		return -ESTALE;
-	}
-	if (inside != slot * size)
+	/* What is left over behind the last block is none. */
+	if (inside != slot * size || (class && slot >= hak_class[class].blocks))
 		return -EINVAL;
 	*ret = (struct hak_place){ .slab = first,
 				   .slot = slot,
@@ -323,7 +315,7 @@ int hak_domain_place_ref(const struct hak_domain_view *view, uint64_t ref, struc
 	struct hak_place place;
 	int r;
 
-	if (hak_ref_tag(ref) != view->tag)
+	if (hak_ref_tag(ref) != view->tag || !hak_ref_block_generation(ref))
 		return -EINVAL;
 	r = hak_domain_place(view, hak_ref_offset(ref), &place);
 	if (r < 0) /* cut differently since, or never */

@@ -51,7 +51,7 @@
  *   a lease word is one of the forms below; an INSIDE slab lies in a run of the same holder
  *   half-words and generations of a slab that is FREE, or not EXCEPTED, are 0
  *   a half-word names a member number below HAK_MEMBERS or a channel below HAK_CHANNELS
- *   once a sweep of member d is complete, no lease and no half-word names d
+ *   once a sweep of member d is complete, no lease, no half-word and no channel names d
  *
  * EXCEPTED. A slab with a half-word or generation that is not 0 has that flag, set by its holder
  * before the first, and taken back when the slab is released. A free of a block in it by its
@@ -64,24 +64,9 @@
 
 #include <stdatomic.h>
 
+#include "shared/domain_state.h"
 #include "shared/layout.h"
 #include "shared/sizeclass.h"
-
-#define HAK_DOMAIN_VERSION 1u
-
-#define HAK_DOMAIN_NAME 32u /* bytes with the NUL; [A-Za-z0-9._-], not beginning with a dot */
-#define HAK_MEMBERS     1024u
-#define HAK_MEMBER_MAX  1000u /* numbers 1 .. 1000 are given out */
-#define HAK_ROOTS       1024u
-#define HAK_CHANNELS    256u
-#define HAK_EVENTS      256u
-
-/* Addresses of domains: the daemon picks places in here, processes keep their heaps out of it. */
-#define HAK_DOMAIN_AREA_FIRST (UINT64_C(10) << 40)
-#define HAK_DOMAIN_AREA_END   (UINT64_C(16) << 40)
-
-/* 2 TiB: the largest domain, so that an offset in units of 16 bytes has 37 bits. */
-#define HAK_DOMAIN_SUPERSLABS_MAX (1u << 20)
 
 /* ---- half-words ---- */
 
@@ -184,6 +169,21 @@ static inline uint64_t hak_lease_length(uint64_t word)
 static inline uint64_t hak_lease_with_holder(uint64_t word, uint32_t holder)
 {
 	return (word & ~UINT64_C(0xffff)) | holder;
+}
+
+/* Can it be a first slab's word of a run of blocks or a span? Any word, any slab of the range. */
+static inline bool hak_lease_is_run(uint64_t word, uint32_t slab, uint32_t slabs)
+{
+	uint32_t class = hak_lease_class(word), inside = slab % HAK_SLABS_PER_SUPERSLAB;
+	uint64_t n = hak_lease_length(word);
+
+	if (hak_lease_kind(word) == HAK_LEASE_BLOCKS) {
+		if (!class || class >= HAK_CLASSES || n != hak_class[class].slabs)
+			return false;
+	} else if (hak_lease_kind(word) != HAK_LEASE_SPAN || class || !n) {
+		return false;
+	}
+	return n <= HAK_SLABS_PER_SUPERSLAB - inside || (!inside && n <= slabs - slab);
 }
 
 /* ---- refs ---- */
@@ -360,78 +360,7 @@ static inline uint32_t hak_channel_capacity(const struct hak_channel_desc *desc)
 	return shift && shift <= 17 ? 1u << (shift - 1) : 0;
 }
 
-/* ---- state ---- */
-
-enum hak_member_state {
-	HAK_MEMBER_NONE = 0,
-	HAK_MEMBER_ALIVE = 1,
-	HAK_MEMBER_READER = 2, /* alive, may not write */
-	HAK_MEMBER_DYING = 3,  /* gone, its sweep is not complete */
-};
-
-/* id: number in the lowest 16 bits, above it how many members the domain has had. */
-struct hak_member_entry {
-	_Atomic uint64_t id;
-	_Atomic uint32_t state; /* enum hak_member_state */
-	uint32_t pid;
-	uint32_t uid;
-	uint32_t reserved0;
-	uint64_t since_ns; /* CLOCK_BOOTTIME */
-};
-HAK_PIN_SIZE(struct hak_member_entry, 32);
-
-enum hak_event_kind {
-	HAK_EVENT_KIND_JOINED = 1,
-	HAK_EVENT_KIND_LEFT = 2,  /* closed it */
-	HAK_EVENT_KIND_DIED = 3,  /* its process is gone */
-	HAK_EVENT_KIND_SWEPT = 4, /* everything of it is free again, or whose it is to be */
-};
-
-struct hak_event_entry {
-	_Atomic uint64_t seq; /* of the event in this place; written last, 0 while it changes */
-	uint64_t member;
-	uint64_t at_ns; /* CLOCK_BOOTTIME */
-	uint32_t kind;  /* enum hak_event_kind */
-	uint32_t pid;
-};
-HAK_PIN_SIZE(struct hak_event_entry, 32);
-
-#define HAK_STATE_MAGIC UINT64_C(0x314d4f444b4148) /* "HAKDOM1" */
-
-struct hak_domain_state {
-	uint64_t magic;
-	uint32_t version;
-	uint32_t superslabs; /* of address range */
-	uint64_t id;
-	uint64_t base; /* address in every member */
-	char name[HAK_DOMAIN_NAME];
-	uint32_t orphan_policy; /* enum hak_orphan_policy of hakmem.h */
-	uint32_t tag;
-	uint64_t quota;           /* bytes */
-	_Atomic uint64_t granted; /* superslabs */
-	_Atomic uint32_t high;    /* one more than the highest granted superslab there ever was */
-	_Atomic uint32_t needs;   /* counts up when somebody was refused: who holds little-used
-				   * slabs may give them up */
-	uint64_t reserved0[4];
-	/* Events: a ring of the last ones, event n at place n % HAK_EVENTS. */
-	_Atomic uint64_t last_event HAK_ALIGNED(64);
-	_Atomic uint32_t event_futex; /* its lower half: to wait for */
-	uint8_t pad[HAK_LINE - 12];
-	struct hak_event_entry event[HAK_EVENTS];
-	struct hak_member_entry member[HAK_MEMBERS];
-};
-HAK_PIN_FIELD(struct hak_domain_state, last_event, 128);
-HAK_PIN_FIELD(struct hak_domain_state, event, 192);
-HAK_PIN_SIZE(struct hak_domain_state, 192 + 32 * (HAK_EVENTS + HAK_MEMBERS));
-#define HAK_STATE_SIZE 0xb000u
-static_assert(sizeof(struct hak_domain_state) <= HAK_STATE_SIZE, "state");
-
-static inline uint32_t hak_member_number(uint64_t member)
-{
-	return (uint32_t)(member & 0xffff);
-}
-
-/* ---- the engine: domain.c, sweep.c, domain_check.c ---- */
+/* ---- the engine: domain.c, sweep.c, sweep_names.c, domain_check.c ---- */
 
 /* Slabs of the address range. */
 static inline uint32_t hak_domain_slabs(const struct hak_domain_view *view)
@@ -450,8 +379,8 @@ bool hak_lease_claim(const struct hak_domain_view *view, uint32_t member, uint32
 void hak_lease_commit(const struct hak_domain_view *view, uint32_t member, uint32_t first,
 		      enum hak_lease_kind kind, uint32_t class, uint64_t n);
 /* Holder: a run of which nothing is in use goes back to FREE; clears half-words and generations.
- * Also for what was claimed and not committed: all of it, by its first slab. */
-void hak_lease_release(const struct hak_domain_view *view, uint32_t first);
+ * Also for what was claimed and not committed: all of it, by its first slab. How many slabs. */
+uint64_t hak_lease_release(const struct hak_domain_view *view, uint32_t first);
 /* Holder: EXCEPTED, if it is not. Before the first half-word or generation of the run. */
 void hak_lease_except(const struct hak_domain_view *view, uint32_t first);
 /* An ORPHAN run becomes the member's; false: another was faster, or it is no orphan. */
@@ -510,18 +439,23 @@ void hak_domain_sweep_names(const struct hak_domain_view *view, struct hak_sweep
 void hak_domain_sweep(const struct hak_domain_view *view, struct hak_sweep *sweep, uint32_t first,
 		      uint32_t count);
 
-/* ORPHAN runs of which nothing is in use become FREE. How many slabs. */
+/* ORPHAN runs of which nothing is in use become FREE. How many slabs. By the thread that sweeps. */
 uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count);
 
 /* ---- for tests and tools ---- */
 
 struct hak_domain_census {
-	uint64_t absent, free, claimed, blocks, spans, orphaned; /* slabs */
-	uint64_t published, moving, adopted, freed, changing;    /* half-words */
+	uint64_t absent, free, claimed, blocks, spans,
+		orphaned;                                     /* slabs; orphaned are among both */
+	uint64_t published, moving, adopted, freed, changing; /* half-words */
 	uint64_t published_bytes, moving_bytes, adopted_bytes;
 };
-/* Counts, and checks the invariants above: 0, or -EUCLEAN with the place and the reason. `alive`:
- * a bit for each member number that may be named. Members must not be writing. */
+/* Counts what members may be changing meanwhile; bounded, whatever is there. */
+void hak_domain_count(const struct hak_domain_view *view, struct hak_domain_census *ret);
+/* Counts, and checks the invariants above: 0, or -EUCLEAN with the slab (0 for what is of no slab)
+ * and the reason. `alive`: a bit for each member number that may be named; a sweep to come makes it
+ * one, and what it has yet to finish is none of its violations. Members must not be writing, nor a
+ * sweep be half done. Reads half-words of all slabs, so that all of their pages come into being. */
 int hak_domain_check(const struct hak_domain_view *view, const uint64_t alive[HAK_MEMBERS / 64],
 		     struct hak_domain_census *ret_census, uint32_t *ret_slab,
 		     const char **ret_reason);

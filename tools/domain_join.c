@@ -96,7 +96,7 @@ int domain_join(struct domain_join *join, const char *path, const char *name)
 	join->meta = -1;
 	join->state = -1;
 	if (r == 0 && !hak_name_key(name))
-		r = talk_fail(&join->talk, "not a domain's name");
+		r = talk_fail(&join->talk, "not a domain's name: %s", name);
 	if (r == 0)
 		r = greet(join);
 	if (r == 0)

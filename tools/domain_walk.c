@@ -195,7 +195,8 @@ static void exception(struct domain_walk *walk, const struct run *run, uint32_t 
 		add(&run->holder->guests, 1, run->size);
 		add(&walk->channel[half & (HAK_CHANNELS - 1)].moving, 1, run->size);
 	} else if (half == HAK_HALF_FREED) {
-		add(&run->holder->freed, 1, run->size);
+		if (run->holder != &walk->member[WALK_ORPHANS]) /* there it means free */
+			add(&run->holder->freed, 1, run->size);
 	} else {
 		add(&walk->unclear, 1, run->size);
 	}
@@ -242,12 +243,10 @@ static uint64_t length(const struct domain_walk *walk, uint32_t first, uint64_t 
 	return n ? n : 1;
 }
 
-static bool is_whole(const struct run *run)
+static bool is_whole(const struct domain_walk *walk, const struct run *run)
 {
-	uint64_t n = hak_lease_length(run->word);
-
-	return run->holder && n && run->slabs == n &&
-	       (!run->class || (run->class < HAK_CLASSES && n == hak_class[run->class].slabs));
+	return run->holder && run->slabs == hak_lease_length(run->word) &&
+	       hak_lease_is_run(run->word, run->first, hak_domain_slabs(&walk->view));
 }
 
 static int visit_run(struct domain_walk *walk, struct run *run)
@@ -256,7 +255,7 @@ static int visit_run(struct domain_walk *walk, struct run *run)
 	uint64_t bytes = run->slabs << HAK_SLAB_SHIFT;
 	int r = 0;
 
-	if (!is_whole(run)) {
+	if (!is_whole(walk, run)) {
 		walk->unclear_slabs += run->slabs;
 		return 0;
 	}
@@ -288,8 +287,6 @@ static int64_t visit(struct domain_walk *walk, uint32_t slab, uint32_t end)
 	if (kind == HAK_LEASE_BLOCKS || kind == HAK_LEASE_SPAN) {
 		run.class = kind == HAK_LEASE_BLOCKS ? hak_lease_class(word) : 0;
 		run.slabs = length(walk, slab, word, end);
-		if (kind == HAK_LEASE_BLOCKS && !run.class)
-			run.holder = NULL; /* cut into nothing */
 		r = visit_run(walk, &run);
 	} else if (kind == HAK_LEASE_CLAIM && run.holder) {
 		run.holder->slabs++;

@@ -1,0 +1,241 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# hakctl and domains: books that hold known things, garbage and lies (lying_domains.py).
+# shellcheck source=tests/proc/tools.sh
+. "$(dirname "$0")/tools.sh"
+# shellcheck disable=SC2154 # set by run()
+: "${HAKCTL:?}"
+here=$(cd "$(dirname "$0")" && pwd)
+
+# ---- arguments ----
+
+for command in domain who leaks; do
+	run "$HAKCTL" "$command"
+	check "$command needs a name" ended 2 '' 'hakctl: the name of a domain is missing*'
+done
+run "$HAKCTL" domains known
+check 'domains takes none' ended 2 '' "hakctl: unexpected argument 'known'*"
+run "$HAKCTL" orphans known other
+check 'orphans takes one' ended 2 '' "hakctl: unexpected argument 'other'*"
+run "$HAKCTL" --socket "$dir/nowhere" leaks known
+check 'no socket' ended 1 '' "hakctl: no daemon at $dir/nowhere: No such file or directory"
+
+mkdir "$dir/lies"
+start ready python3 "$here/lying_domains.py" "$dir/lies"
+liar=$started
+lie() # CASE COMMAND...: hakctl against that case
+{
+	local case=$1
+
+	shift
+	run "$HAKCTL" --socket "$dir/lies/$case" "$@"
+}
+holds() # PYTHON...: what it says of the JSON, j
+{
+	ended 0 '{*}' '' && python3 -c "
+import json, sys
+j = json.load(open(sys.argv[1]))
+$1" "$dir/out"
+}
+
+# ---- known things ----
+
+lie known domains
+check 'domains as a table; names are text, not commands for a terminal' ended 0 \
+	'NAME *LINKED
+known  *  4  *6.0 MiB  *8.0 MiB  *8.0 MiB  *0640  *1001  *1 h 00 m  yes
+?[[]31mxxxxxxxxxxxxxxxxxxxxxxxxxxx  *0  *16.0 EiB  0000  *no' ''
+lie known --json domains
+check 'and as JSON' holds '
+a, b = j["domains"]
+age = a.pop("age_ns")
+assert 3600 * 10**9 <= age < 3900 * 10**9, age
+assert a == {"name": "known", "id": 1234, "members": 4, "granted_bytes": 6 << 20, "quota_bytes":
+    8 << 20, "max_bytes": 8 << 20, "mode": "0640", "uid": 1001, "gid": 1002, "unlinked": False}, a
+assert (b["name"], b["unlinked"]) == ("?[31m" + "x" * 27, True), b
+assert b["id"] == b["max_bytes"] == 2**63 - 1, b'
+
+lie known domain known
+check 'a domain: its members, not the one who asks' ended 0 "NAME*
+id 1234, at 0xa0000000000 in every member, orphans: publish
+
+MEMBER *
+ *1 *$liar *1001 member *1 h 00 m *192.0 KiB *16  python3
+ *2 *1073741824 *1002 member *2 h 00 m *256.0 KiB *16  -
+ *3 *$liar *1003 dying *3 h 00 m *64.0 KiB *0  -
+ *4 *$liar *1004 reader *0 *0  python3
+
+free *" ''
+check 'a domain: what is where' ended 0 '*
+free  *5.1 MiB
+held  *512.0 KiB
+orphaned  *64.0 KiB
+unclear  *384.0 KiB changing *
+published  *192.1 KiB in 4 blocks
+under way  * 16 in 1 block in channels
+owned  * 32 in 2 blocks *
+adopted  * 16 in 1 block *
+given back  * 16 in 1 block *
+unclear  * 32 in 2 blocks *' ''
+check 'a domain: sizes, roots and channels' ended 0 '*BLOCKS OF*
+ *16  *2  128.0 KiB  *8
+ *64  *1   64.0 KiB  *2
+ *5.0 KiB  *2  128.0 KiB  *0
+ *spans  *3  192.0 KiB  *1
+*ROOT *
+old block  *0280e04000000000 stale *-  *-
+*first  *0280e06000000000 good  * 0  *16
+span  *0280002000001000 good  *0x10000  192.0 KiB
+*CHANNEL *
+jobs  *8  *1  *16  *1  *0
+answers  *1  *0  *0  *1  *1
+broken  *0 *' ''
+lie known --json domain known
+check 'and as JSON: the record' holds '
+assert j.keys() == {"domain", "members", "states", "classes", "roots", "channels"}, j.keys()
+d = j["domain"]
+assert d.keys() == set("""name id members granted_bytes quota_bytes max_bytes mode uid gid age_ns
+unlinked base orphan_policy""".split()), d
+assert (d["base"], d["orphan_policy"]) == ("00000a0000000000", "publish"), d'
+check 'and as JSON: members' holds '
+a, b, c, d = j["members"]
+none = {"count": 0, "bytes": 0}
+def several(n, bytes):
+    return {"count": n, "bytes": bytes}
+def without_age(m):
+    return {k: v for k, v in m.items() if k != "age_ns"}
+assert without_age(a) == {"number": 1, "pid": a["pid"], "uid": 1001, "comm": "python3",
+    "state": "member", "held_bytes": 3 << 16, "held_slabs": 3, "runs": several(2, 3 << 16),
+    "blocks": 4096 + 25, "spans": none, "claimed": none, "owned": several(1, 16),
+    "adopted": none, "changing": several(1, 16), "given_back": several(1, 16),
+    "guests": several(4, 64)}, a
+assert without_age(b) == {"number": 2, "pid": 2**30, "uid": 1002, "comm": None,
+    "state": "member", "held_bytes": 4 << 16, "held_slabs": 4, "runs": none, "blocks": 0,
+    "spans": several(1, 3 << 16), "claimed": several(1, 1 << 16), "owned": several(1, 16),
+    "adopted": several(1, 16), "changing": none, "given_back": none,
+    "guests": several(1, 3 << 16)}, b
+assert (c["state"], c["comm"], c["held_slabs"]) == ("dying", None, 1), c
+assert (d["state"], d["comm"], d["held_slabs"]) == ("reader", "python3", 0), d
+hour = 3600 * 10**9
+assert all(h * hour <= m["age_ns"] < (h + .1) * hour
+           for m, h in zip(j["members"], (1, 2, 3, 1))), j'
+check 'and as JSON: states and sizes' holds '
+def several(n, bytes):
+    return {"count": n, "bytes": bytes}
+assert j["states"] == {"free_bytes": 81 << 16, "held_bytes": 8 << 16, "orphaned_bytes": 1 << 16,
+    "unclear_bytes": 6 << 16, "published": several(4, 32 + 64 + (3 << 16)),
+    "moving": several(1, 16), "owned": several(2, 32), "adopted": several(1, 16),
+    "given_back": several(1, 16), "unclear": several(2, 32)}, j["states"]
+assert [tuple(c.values()) for c in j["classes"]] == [
+    (None, 3, 1), (16, 2, 8), (64, 1, 2), (5120, 2, 0)], j["classes"]
+assert j["classes"][0].keys() == {"block_bytes", "slabs", "excepted"}, j'
+check 'and as JSON: roots and channels' holds '
+roots = {r["name"]: r for r in j["roots"]}
+assert roots["first"] == {"name": "first", "ref": "0280e06000000000", "state": "good",
+    "offset": 0, "bytes": 16}, roots
+assert (roots["span"]["offset"], roots["span"]["bytes"]) == (1 << 16, 3 << 16), roots
+assert {n: r["state"] for n, r in roots.items() if r["offset"] is None} == {"old block": "stale",
+    "old slab": "stale", "tag": "foreign", "between": "stale", "beyond": "foreign",
+    "?[2J" + "e" * 28: "stale"}, roots
+jobs, answers, broken = j["channels"]
+assert jobs == {"name": "jobs", "capacity": 8, "messages": {"count": 1, "bytes": 16},
+    "senders": [1], "receivers": []}, jobs
+assert (answers["capacity"], answers["senders"], answers["receivers"]) == (1, [2], [1]), answers
+assert (broken["name"], broken["capacity"]) == ("broken", 0), broken'
+
+lie known who known
+check 'who has what' ended 0 "MEMBER *
+ *1 *$liar member  192.0 KiB *4121 *0 *1 *16 *4 *64  python3
+ *2 *1073741824 member  256.0 KiB *0  192.0 KiB *1 *16 *1  192.0 KiB  -
+*" ''
+lie known --json who known
+check 'and as JSON' holds '
+assert j["domain"] == "known" and [m["held_slabs"] for m in j["members"]] == [3, 4, 1, 0], j
+assert [m["owned"]["bytes"] for m in j["members"]] == [16, 16, 0, 0], j'
+
+lie known leaks known
+check 'what may have been forgotten' ended 0 'published *192.1 KiB in 4 blocks
+unnamed * 80 in 2 blocks *
+*ROOT *
+old block *stale*
+*CHANNEL *
+jobs *8 *1 *16 *1 *0
+
+MEMBER *AGE <= *
+ *1 *1 *16  192.0 KiB  *1 h 00 m  python3
+ *2 *1 *16  256.0 KiB  *2 h 00 m  -
+*No time is kept for a block: *' ''
+check 'and nothing else' ended 0 '*' '' && ! ended 0 '*first*' '' && ! ended 0 '*answers*' ''
+lie known --json leaks known
+check 'and as JSON' holds '
+assert j.keys() == {"domain", "published", "unnamed", "channels", "roots", "members",
+                    "unclear_bytes", "unclear"}, j.keys()
+assert j["unnamed"] == {"count": 2, "bytes": 80}, j
+assert [c["name"] for c in j["channels"]] == ["jobs"], j
+assert len(j["roots"]) == 6 and all(r["state"] != "good" for r in j["roots"]), j
+a = j["members"][0]
+assert a.keys() == set("""number pid uid comm state age_ns held_bytes owned
+oldest_at_most_ns""".split()), a
+assert a["oldest_at_most_ns"] == a["age_ns"] and a["owned"] == {"count": 1, "bytes": 16}, a'
+
+for name in '' known; do
+	lie known orphans $name
+	check "orphans $name" ended 0 'NAME *
+known  *1   64.0 KiB  *1  *64  *1   64.0 KiB' ''
+	lie known --json orphans $name
+	check "orphans $name as JSON" holds '
+assert j == {"domains": [{"name": "known", "slabs": 1, "bytes": 1 << 16,
+    "outliving": {"count": 1, "bytes": 64}, "dying_members": 1, "dying_slabs": 1,
+    "dying_bytes": 1 << 16, "error": None}]}, j'
+done
+
+# ---- garbage ----
+
+for case in zero ones noise-1 noise-2 noise-4 high; do
+	for command in domain who leaks orphans; do
+		lie "$case" "$command" known
+		check "$command of books with $case" ended 0 '*' ''
+	done
+	lie "$case" --json domain known
+	check "its sums with $case stay within what is granted" holds '
+s = j["states"]
+slabs = [s[k + "_bytes"] for k in ("free", "held", "orphaned", "unclear")]
+assert sum(slabs) <= 8 << 20 and sum(c["slabs"] << 16 for c in j["classes"]) <= sum(slabs), s
+assert all(s[k]["bytes"] <= sum(slabs) for k in ("published", "moving", "owned")), s'
+	lie "$case" --json leaks known
+	check "leaks with $case are JSON" holds 'assert j["domain"] == "known", j'
+done
+
+# ---- lies ----
+
+while read -r case text; do
+	lie "$case" domain known
+	check "a domain, $case" ended 1 '' "hakctl: $text"
+done << 'CASES'
+cut report malformed: domain known with cut books
+short-state domain known: its state: No data available
+magic domain known is of another version
+version domain known is of another version
+superslabs report malformed: domain known with 4294967295 superslabs
+no-superslabs report malformed: domain known with 0 superslabs
+no-books report malformed: domain known without its books
+denied domain known: Permission denied: mode 0600, of? uid 7
+unsaid domain known: No such file or directory
+done domain known: Protocol error
+other report malformed: the answer to another question
+CASES
+lie known leaks .hidden
+check 'a name that none can have' ended 1 '' "hakctl: not a domain's name: .hidden"
+lie denied orphans
+check 'all orphans: what may not be read is listed with the reason' \
+	ended 0 'NAME *'$'\n''known *domain known: Permission denied: *' ''
+lie denied orphans known
+check 'the orphans of one that may not be read' \
+	ended 1 '' 'hakctl: domain known: Permission denied: *'
+
+kill "$liar"
+wait "$liar" 2> /dev/null
+run cat "$dir/said-later"
+check 'no look made books larger, and no question was an unexpected one' ended 0 '' ''
+all_done

@@ -8,6 +8,7 @@
 #include "shared/sys.h"
 #include "tools/query.h"
 #include "tools/render_domain.h"
+#include "tools/text.h"
 
 static int report_failure(const char *why)
 {
@@ -36,8 +37,8 @@ int domain_list(const char *socket, bool json)
 	return r;
 }
 
-/* The record is asked for before this reader joins, and is found by the id: a name may go to another
- * domain meanwhile. */
+/* The record is asked for before this reader joins, and is found by the id: a name may go to
+ * another domain meanwhile. */
 static int find_record(struct domain_look *look, struct domain_join *join,
 		       const struct query *query)
 {
@@ -152,7 +153,7 @@ static int list_all(const struct query *query, const char *socket, bool json)
 		if (d[i].unlinked)
 			continue;
 		all[n].record = d[i];
-		all[n].record.name[sizeof(d[i].name) - 1] = 0;
+		text_make_plain(all[n].record.name, sizeof(d[i].name));
 		(void)count_orphans(&all[n], socket, all[n].record.name);
 		n++;
 	}

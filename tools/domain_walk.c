@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "shared/channel.h"
 #include "shared/sys.h"
 #include "tools/os.h"
 #include "tools/text.h"

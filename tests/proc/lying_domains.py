@@ -151,7 +151,8 @@ def record(name, *numbers):
 
 
 RECORDS = [record(b"known", ID, NOW - HOUR, 6 << 20, 8 << 20, 8 << 20, 4, 0o640, 1001, 1002, 0, 0),
-           record(b"\x1b[31m" + b"x" * 27, 2**64 - 1, 0, 0, 0, 2**64 - 1, 0, 0, 0, 0, 1, 0)]
+           record(b"\x1b[31m" + b"x" * 27, 2**64 - 1, 0, 0, 0, 2**64 - 1, 0, 0, 0, 0, 1, 0),
+           record(b"\x9b2J", 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)]
 OPENED = frame(DOMAIN, struct.pack("<QQQII", ID, 10 << 40, 5 | 9 << 16, SUPERSLABS, 0))
 CASES = {
     # the answer to DOMAIN_OPEN, and the books

@@ -45,10 +45,11 @@ lie known domains
 check 'domains as a table; names are text, not commands for a terminal' ended 0 \
 	'NAME *LINKED
 known  *  4  *6.0 MiB  *8.0 MiB  *8.0 MiB  *0640  *1001  *1 h 00 m  yes
-?[[]31mxxxxxxxxxxxxxxxxxxxxxxxxxxx  *0  *16.0 EiB  0000  *no' ''
+?[[]31mxxxxxxxxxxxxxxxxxxxxxxxxxxx  *0  *16.0 EiB  0000  *no
+?2J *yes' ''
 lie known --json domains
 check 'and as JSON' holds '
-a, b = j["domains"]
+a, b, c = j["domains"]
 age = a.pop("age_ns")
 assert 3600 * 10**9 <= age < 3900 * 10**9, age
 assert a == {"name": "known", "id": 1234, "members": 4, "granted_bytes": 6 << 20, "quota_bytes":
@@ -179,16 +180,20 @@ assert a.keys() == set("""number pid uid comm state age_ns held_bytes owned
 oldest_at_most_ns""".split()), a
 assert a["oldest_at_most_ns"] == a["age_ns"] and a["owned"] == {"count": 1, "bytes": 16}, a'
 
-for name in '' known; do
-	lie known orphans $name
-	check "orphans $name" ended 0 'NAME *
+lie known orphans known
+check 'whose holder died' ended 0 'NAME *
 known  *1   64.0 KiB  *1  *64  *1   64.0 KiB' ''
-	lie known --json orphans $name
-	check "orphans $name as JSON" holds '
-assert j == {"domains": [{"name": "known", "slabs": 1, "bytes": 1 << 16,
+lie known orphans
+check 'in all domains with a name, even one that none can have' ended 0 "NAME *
+known  *1   64.0 KiB  *1  *64  *1   64.0 KiB
+?2J *not a domain's name: ?2J" ''
+lie known --json orphans
+check 'and as JSON' holds '
+a, b = j["domains"]
+assert a == {"name": "known", "slabs": 1, "bytes": 1 << 16, "error": None,
     "outliving": {"count": 1, "bytes": 64}, "dying_members": 1, "dying_slabs": 1,
-    "dying_bytes": 1 << 16, "error": None}]}, j'
-done
+    "dying_bytes": 1 << 16}, a
+assert b["error"] == "not a domain\x27s name: ?2J" and b["slabs"] == 0, b'
 
 # ---- garbage ----
 
@@ -229,7 +234,7 @@ lie known leaks .hidden
 check 'a name that none can have' ended 1 '' "hakctl: not a domain's name: .hidden"
 lie denied orphans
 check 'all orphans: what may not be read is listed with the reason' \
-	ended 0 'NAME *'$'\n''known *domain known: Permission denied: *' ''
+	ended 0 'NAME *'$'\n''known *domain known: Permission denied: *'$'\n'* ''
 lie denied orphans known
 check 'the orphans of one that may not be read' \
 	ended 1 '' 'hakctl: domain known: Permission denied: *'

@@ -51,6 +51,11 @@ const char *domain_policy_name(uint32_t policy)
 									 : "unknown";
 }
 
+const char *domain_lifetime_name(uint32_t lifetime)
+{
+	return lifetime == HAK_LIFETIME_MEMBERS ? "members" : "unlinked";
+}
+
 uint64_t domain_member_age(const struct domain_look *look, uint32_t number)
 {
 	return render_since(look->now_ns, look->walk->join->head.member[number].since_ns);

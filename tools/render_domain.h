@@ -43,6 +43,7 @@ const char *domain_comm(char ret[DOMAIN_COMM], const struct domain_look *look, u
 const char *domain_state_name(enum hak_member_state state);
 const char *domain_ref_name(enum walk_ref kind);
 const char *domain_policy_name(uint32_t policy);
+const char *domain_lifetime_name(uint32_t lifetime);
 /* How long the member has been one. */
 uint64_t domain_member_age(const struct domain_look *look, uint32_t number);
 /* Messages that nobody is there to receive. */

@@ -29,14 +29,21 @@ static int set_record(json_t *one, const struct hak_report_domain *d, uint64_t n
 	(void)snprintf(mode, sizeof(mode), "%04o", d->mode & 07777);
 	r |= set_number(one, "id", d->id);
 	r |= set_number(one, "members", d->members);
-	r |= set_number(one, "granted_bytes", d->granted);
+	r |= set_number(one, "members_dying", d->dying);
+	r |= set_number(one, "members_total", d->members_total);
+	r |= set_number(one, "granted_bytes", d->bytes);
 	r |= set_number(one, "quota_bytes", d->quota);
-	r |= set_number(one, "max_bytes", d->max);
+	r |= set_number(one, "max_bytes", d->max_size);
+	r |= set_number(one, "refused", d->refused);
 	r |= json_object_set_new(one, "mode", json_string(mode));
 	r |= set_number(one, "uid", d->uid);
 	r |= set_number(one, "gid", d->gid);
-	r |= set_number(one, "age_ns", render_since(now_ns, d->since_ns));
-	return r | json_object_set_new(one, "unlinked", json_boolean(d->unlinked));
+	r |= set_number(one, "age_ns", render_since(now_ns, d->created_ns));
+	r |= json_object_set_new(one, "unlinked", json_boolean(d->unlinked));
+	r |= json_object_set_new(one, "lifetime", json_string(domain_lifetime_name(d->lifetime)));
+	r |= json_object_set_new(one, "orphan_policy",
+				 json_string(domain_policy_name(d->orphan_policy)));
+	return r | set_hex(one, "base", d->base);
 }
 
 int render_domains_json(const struct hak_report_domain *domains, uint64_t n, uint64_t now_ns)
@@ -219,13 +226,9 @@ static int set_classes(json_t *root, const struct domain_walk *walk)
 int render_domain_json(const struct domain_look *look)
 {
 	json_t *root = json_object(), *record = json_object();
-	const struct hak_domain_state *head = &look->walk->join->head;
 	int r = json_object_set_new(root, "domain", record);
 
 	r |= set_record(record, &look->record, look->now_ns);
-	r |= set_hex(record, "base", head->base);
-	r |= json_object_set_new(record, "orphan_policy",
-				 json_string(domain_policy_name(head->orphan_policy)));
 	r |= set_members(root, look, false);
 	r |= set_states(root, look->walk);
 	r |= set_classes(root, look->walk);

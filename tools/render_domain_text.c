@@ -27,9 +27,9 @@ void render_domains_text(const struct hak_report_domain *domains, uint64_t n, ui
 
 		text_copy_plain(name, d->name, sizeof(d->name));
 		printf("%-31s %7u %10s %10s %10s %5.4o %6u %9s  %s\n", name, d->members,
-		       text_bytes(granted, d->granted), text_bytes(quota, d->quota),
-		       text_bytes(max, d->max), d->mode & 07777, d->uid,
-		       text_duration(age, render_since(now_ns, d->since_ns)),
+		       text_bytes(granted, d->bytes), text_bytes(quota, d->quota),
+		       text_bytes(max, d->max_size), d->mode & 07777, d->uid,
+		       text_duration(age, render_since(now_ns, d->created_ns)),
 		       d->unlinked ? "no" : "yes");
 	}
 }
@@ -134,11 +134,14 @@ static void channel_line(const struct walk_channel *c)
 void render_domain_text(const struct domain_look *look)
 {
 	const struct domain_walk *walk = look->walk;
-	const struct hak_domain_state *head = &walk->join->head;
+	const struct hak_report_domain *d = &look->record;
 
-	render_domains_text(&look->record, 1, look->now_ns);
-	printf("\nid %llu, at %#llx in every member, orphans: %s\n", wide(look->record.id),
-	       wide(head->base), domain_policy_name(head->orphan_policy));
+	render_domains_text(d, 1, look->now_ns);
+	printf("\nid %llu, at %#llx in every member, orphans: %s, lifetime: %s\n", wide(d->id),
+	       wide(d->base), domain_policy_name(d->orphan_policy),
+	       domain_lifetime_name(d->lifetime));
+	printf("%llu members since it was made, %u dying, %llu requests for memory refused\n",
+	       wide(d->members_total), d->dying, wide(d->refused));
 	members(look);
 	states(walk);
 	classes(walk);

@@ -147,12 +147,16 @@ def noise(seed):
 
 
 def record(name, *numbers):
-    return struct.pack("<32s5Q6I", name, *numbers)
+    return struct.pack("<32sQ8I8Q", name, *numbers)
 
 
-RECORDS = [record(b"known", ID, NOW - HOUR, 6 << 20, 8 << 20, 8 << 20, 4, 0o640, 1001, 1002, 0, 0),
-           record(b"\x1b[31m" + b"x" * 27, 2**64 - 1, 0, 0, 0, 2**64 - 1, 0, 0, 0, 0, 1, 0),
-           record(b"\x9b2J", 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)]
+RECORDS = [
+    record(b"known", ID, 1001, 1002, 0o640, 0, 1, 2, 4, 1, 11, 6 << 20, 8 << 20, 8 << 20, 10 << 40,
+           3, NOW - HOUR, 0),
+    record(b"\x1b[31m" + b"x" * 27, 2**64 - 1, 0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 0, 2**64 - 1, 0, 0, 0,
+           0),
+    record(b"\x9b2J", 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+]
 OPENED = frame(DOMAIN, struct.pack("<QQQII", ID, 10 << 40, 5 | 9 << 16, SUPERSLABS, 0))
 CASES = {
     # the answer to DOMAIN_OPEN, and the books
@@ -188,7 +192,7 @@ def answer(peer, case):
     fds = []
     if kind == QUERY:
         assert struct.unpack_from("<I", message, 8)[0] == DOMAINS
-        data = frame(REPORT, struct.pack("<IIQ", DOMAINS, 96, len(RECORDS)))
+        data = frame(REPORT, struct.pack("<IIQ", DOMAINS, 136, len(RECORDS)))
         fds = [memfd(0, [(0, b"".join(RECORDS))])]
     elif kind == HELLO:
         data = frame(WELCOME)

@@ -18,9 +18,14 @@
 #define HAK_CHANNELS    256u
 #define HAK_EVENTS      256u
 
-/* Addresses of domains: the daemon picks places in here, processes keep their heaps out of it. */
+/* Addresses of domains: the daemon picks places in here, processes keep their heaps out of it.
+ * (Under AddressSanitizer its shadow lies in the usual ones.) */
+#if defined(__SANITIZE_ADDRESS__)
+#define HAK_DOMAIN_AREA_FIRST (UINT64_C(32) << 40)
+#else
 #define HAK_DOMAIN_AREA_FIRST (UINT64_C(10) << 40)
-#define HAK_DOMAIN_AREA_END   (UINT64_C(16) << 40)
+#endif
+#define HAK_DOMAIN_AREA_END (HAK_DOMAIN_AREA_FIRST + (UINT64_C(6) << 40))
 
 /* 2 TiB: the largest domain, so that an offset in units of 16 bytes has 37 bits. */
 #define HAK_DOMAIN_SUPERSLABS_MAX (1u << 20)

@@ -120,7 +120,7 @@ static int count_orphans(struct domain_orphans *orphans, const char *socket, con
 		orphans->guests = walk->member[WALK_ORPHANS].guests;
 	}
 	for (uint32_t k = 1; k < HAK_MEMBERS && r == 0; k++) {
-		if (domain_walk_state(walk, k) != HAK_MEMBER_DYING)
+		if (domain_walk_state(walk, k) != HAK_MEMBER_DYING || !domain_walk_shows(walk, k))
 			continue;
 		orphans->dying++;
 		orphans->dying_slabs += walk->member[k].slabs;

@@ -45,6 +45,15 @@ enum hak_member_state domain_walk_state(const struct domain_walk *walk, uint32_t
 	return (enum hak_member_state)entry->state;
 }
 
+bool domain_walk_shows(const struct domain_walk *walk, uint32_t number)
+{
+	const struct walk_member *member = &walk->member[number];
+	enum hak_member_state state = domain_walk_state(walk, number);
+
+	return state != HAK_MEMBER_NONE &&
+	       (state != HAK_MEMBER_DYING || member->slabs || member->owned.n);
+}
+
 uint64_t domain_walk_held(const struct walk_member *member)
 {
 	return member->runs.bytes + member->spans.bytes + member->claimed.bytes;

@@ -79,5 +79,7 @@ struct domain_walk *domain_walk_free(struct domain_walk *walk);
 
 /* The member's state; NONE for this reader itself. */
 enum hak_member_state domain_walk_state(const struct domain_walk *walk, uint32_t number);
+/* Is there something to say about it? Readers that leave are DYING for a moment, too. */
+bool domain_walk_shows(const struct domain_walk *walk, uint32_t number);
 /* Runs, spans and what is being claimed. */
 uint64_t domain_walk_held(const struct walk_member *member);

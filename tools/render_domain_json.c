@@ -111,7 +111,7 @@ static int set_members(json_t *root, const struct domain_look *look, bool is_for
 	for (uint32_t k = 1; k < HAK_MEMBERS && r == 0; k++) {
 		json_t *one;
 
-		if (domain_walk_state(look->walk, k) == HAK_MEMBER_NONE)
+		if (!domain_walk_shows(look->walk, k))
 			continue;
 		one = json_object();
 		r = set_member(one, look, k);

@@ -46,7 +46,7 @@ static void members(const struct domain_look *look)
 		const struct walk_member *m = &look->walk->member[k];
 		char age[TEXT_NUMBER], held[TEXT_NUMBER], owned[TEXT_NUMBER], comm[DOMAIN_COMM];
 
-		if (state == HAK_MEMBER_NONE)
+		if (!domain_walk_shows(look->walk, k))
 			continue;
 		(void)domain_comm(comm, look, k);
 		printf("%6u %8u %6u %-6s %9s %10s %9s  %s\n", k, entry->pid, entry->uid,
@@ -167,7 +167,7 @@ void render_who_text(const struct domain_look *look)
 		char held[TEXT_NUMBER], spans[TEXT_NUMBER], owned[TEXT_NUMBER];
 		char guests[TEXT_NUMBER], comm[DOMAIN_COMM];
 
-		if (state == HAK_MEMBER_NONE)
+		if (!domain_walk_shows(look->walk, k))
 			continue;
 		(void)domain_comm(comm, look, k);
 		printf("%6u %8u %-6s %10s %9llu %10s %9llu %10s %9llu %10s  %s\n", k,
@@ -189,7 +189,7 @@ static void unpublished(const struct domain_look *look)
 		const struct walk_member *m = &look->walk->member[k];
 		char owned[TEXT_NUMBER], held[TEXT_NUMBER], age[TEXT_NUMBER], comm[DOMAIN_COMM];
 
-		if (domain_walk_state(look->walk, k) == HAK_MEMBER_NONE)
+		if (!domain_walk_shows(look->walk, k))
 			continue;
 		(void)domain_comm(comm, look, k);
 		printf("%6u %8u %9llu %10s %10s %9s  %s\n", k, look->walk->join->head.member[k].pid,

@@ -97,7 +97,7 @@ def state(members=None, **other):
 
 
 PEOPLE = {1: member(1, ALIVE, os.getpid(), HOUR), 2: member(2, ALIVE, 2**30, 2 * HOUR),
-          3: member(3, DYING, os.getpid(), 3 * HOUR), 4: member(4, READER, os.getpid(), HOUR)}
+          3: member(3, DYING, os.getpid(), 3 * HOUR), 6: member(6, DYING, 1, HOUR), 4: member(4, READER, os.getpid(), HOUR)}
 
 
 def known():

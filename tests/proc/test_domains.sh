@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# hakctl and domains: books that hold known things, garbage and lies (lying_domains.py).
+# hakctl and domains: books that hold known things, garbage and lies (lying_domains.py), and those
+# that real members write (domain_holder.c).
 # shellcheck source=tests/proc/tools.sh
 . "$(dirname "$0")/tools.sh"
 # shellcheck disable=SC2154 # set by run()
-: "${HAKCTL:?}"
+: "${BUILD:?}" "${HAKCTL:?}" "${HAKMEMD:?}"
 here=$(cd "$(dirname "$0")" && pwd)
 
 # ---- arguments ----
@@ -244,4 +245,91 @@ kill "$liar"
 wait "$liar" 2> /dev/null
 run cat "$dir/said-later"
 check 'no look made books larger, and no question was an unexpected one' ended 0 '' ''
+
+# ---- the real daemon, and members ----
+
+start_daemon
+export HAKMEM_SOCKET=$sock
+run "$HAKCTL" domains
+check 'no domains' ended 0 'NAME *LINKED' ''
+run "$HAKCTL" --json domains
+check 'no domains as JSON' ended 0 '*"domains": []*' ''
+run "$HAKCTL" domain orders
+check 'a domain that is not there' ended 1 '' 'hakctl: domain orders: No such file or directory*'
+start ready env HAKMEM_MODE=daemon "$BUILD/tests/proc/domain_holder" first orders
+first=$started
+start ready env HAKMEM_MODE=daemon "$BUILD/tests/proc/domain_holder" second orders
+second=$started
+
+run "$HAKCTL" domains
+check 'the domain is listed' ended 0 \
+	'NAME *orders  *2 *MiB   64.0 MiB  256.0 MiB  0600 * yes' ''
+run "$HAKCTL" --json domain orders
+check 'members, states, sizes' holds '
+def several(n, bytes):
+    return {"count": n, "bytes": bytes}
+d, s = j["domain"], j["states"]
+assert (d["name"], d["members"], d["mode"], d["unlinked"]) == ("orders", 2, "0600", False), d
+assert (d["quota_bytes"], d["max_bytes"]) == (64 << 20, 256 << 20), d
+assert [m["comm"] for m in j["members"]] == ["domain_holder"] * 2, j["members"]
+assert s["published"] == several(6, 4 * 112 + 48 + (192 << 10)), s
+assert s["owned"] == s["adopted"] == several(2, 128), s
+assert s["moving"] == s["unclear"] == several(0, 0) and s["unclear_bytes"] == 0, s
+assert s["orphaned_bytes"] == 0 and s["held_bytes"] == sum(m["held_bytes"] for m in j["members"]), s
+assert s["free_bytes"] + s["held_bytes"] == d["granted_bytes"], s
+excepted = {c["block_bytes"]: c["excepted"] for c in j["classes"]}
+assert (excepted[None], excepted[48], excepted[64], excepted[112]) == (1, 1, 2, 4), excepted
+roots = {r["name"]: (r["state"], r["bytes"]) for r in j["roots"]}
+assert roots == {"config": ("good", 112), "gone": ("stale", None)}, roots'
+run "$HAKCTL" --json who orders
+check 'who has what' holds "
+a, b = j['members']
+assert a['pid'] == $first and b['pid'] == $second, j
+assert a['owned'] == a['adopted'] == {'count': 2, 'bytes': 128} and b['owned']['count'] == 0, j
+assert a['spans'] == {'count': 1, 'bytes': 192 << 10} and b['spans']['count'] == 0, j
+assert (a['guests']['count'], b['guests']['count']) == (5, 3), j
+assert b['age_ns'] <= a['age_ns'] < 300e9, j"
+run "$HAKCTL" --json leaks orders
+check 'what may have been forgotten' holds '
+assert j["unnamed"] == {"count": 5, "bytes": 3 * 112 + 48 + (192 << 10)}, j
+assert [r["name"] for r in j["roots"]] == ["gone"] and j["channels"] == [], j
+assert len(j["members"]) == 2 and j["unclear"]["count"] == 0, j'
+run "$HAKCTL" who orders
+check 'who has what, as a table' ended 0 "MEMBER *
+ *1 *$first member  *192.0 KiB  *2  *128  *5  *192.4 KiB  domain_holder
+ *2 *$second member  * 0  * 0  *3  *176  domain_holder" ''
+run "$HAKCTL" leaks orders
+check 'what may have been forgotten, as a table' ended 0 \
+	'published  *192.5 KiB in 6 blocks*unnamed  *192.4 KiB in 5 blocks*gone  * stale *' ''
+
+if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --clear-groups "$HAKCTL" --version > /dev/null 2>&1
+then
+	run setpriv --reuid=65534 --clear-groups "$HAKCTL" leaks orders
+	check 'who may not read it is told so' \
+		ended 1 '' 'hakctl: domain orders: Permission denied: *'
+	run setpriv --reuid=65534 --clear-groups "$HAKCTL" orphans
+	check 'and sees it listed' ended 0 'NAME *orders *Permission denied: *' ''
+else
+	skip 'who may not read it is told so' 'not root, or no setpriv'
+fi
+
+kill -KILL "$second"
+wait "$second" 2> /dev/null
+swept=no
+SECONDS=0
+while [ "$SECONDS" -lt 20 ] && [ "$swept" = no ]; do
+	run "$HAKCTL" --json orphans
+	! holds '(d,) = j["domains"]; sys.exit(d["slabs"] != 2 or d["dying_members"])' || swept=yes
+done
+check 'the slabs of a member that was killed are orphans' [ "$swept" = yes ]
+check 'with what outlived it' holds '
+assert j == {"domains": [{"name": "orders", "slabs": 2, "bytes": 2 << 16, "error": None,
+    "outliving": {"count": 3, "bytes": 48 + 128}, "dying_members": 0, "dying_slabs": 0,
+    "dying_bytes": 0}]}, j'
+run "$HAKCTL" orphans orders
+check 'as a table' ended 0 'NAME *orders  *2  128.0 KiB  *3  *176  *0  *0' ''
+kill -KILL "$first"
+wait "$first" 2> /dev/null
+stop_daemon
+check 'the daemon ended well' [ "$status" = 0 ]
 all_done

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * domain_holder ROLE DOMAIN: a member that holds known things, says "ready" and waits to be killed.
+ * The public header only; the socket is $HAKMEM_SOCKET.
+ *
+ *   first   makes the domain: ten blocks of 112 bytes, of which "config" is a root and holds the
+ *           member's number, and three are published; a published span of 192 KiB; a root "gone"
+ *           whose block was freed
+ *   second  joins: a block of 48 bytes is published, two of 64 are given to the first
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libclient/include/hakmem.h"
+#include "tests/must.h"
+
+static void *block(hak_domain *domain, size_t size)
+{
+	void *p = hak_domain_alloc(domain, size);
+
+	must(p);
+	memset(p, 1, size);
+	return p;
+}
+
+static void name(hak_domain *domain, const char *root, void *p)
+{
+	must(hak_root_set(domain, root, hak_ref_of(domain, p), 0) == 0);
+}
+
+static void first(const char *domain_name)
+{
+	const struct hak_domain_attr attr = {
+		.size = sizeof(attr), .max_size = 256 << 20, .quota = 64 << 20, .mode = 0600
+	};
+	hak_member *config;
+	hak_domain *domain;
+	void *gone;
+
+	must(hak_domain_open(&domain, domain_name, HAK_CREATE | HAK_EXCL, &attr) == 0);
+	config = block(domain, 112);
+	*config = hak_self(domain);
+	name(domain, "config", config);
+	for (int i = 1; i < 10; i++) {
+		void *p = block(domain, 112);
+
+		must(i > 3 || hak_publish(domain, p) == 0);
+	}
+	must(hak_publish(domain, block(domain, 192 << 10)) == 0);
+	gone = block(domain, 1000);
+	name(domain, "gone", gone);
+	must(hak_claim(domain, gone) == 0);
+	hak_domain_free(domain, gone);
+}
+
+static void second(const char *domain_name)
+{
+	const hak_member *config;
+	hak_domain *domain;
+
+	must(hak_domain_open(&domain, domain_name, 0, NULL) == 0);
+	config = hak_ref_get(domain, hak_root_get(domain, "config"));
+	must(config);
+	must(hak_publish(domain, block(domain, 48)) == 0);
+	for (int i = 0; i < 2; i++)
+		must(hak_give(domain, block(domain, 64), *config) == 0);
+}
+
+int main(int argc, char **argv)
+{
+	must(argc == 3);
+	if (strcmp(argv[1], "first") == 0)
+		first(argv[2]);
+	else
+		second(argv[2]);
+	puts("ready");
+	must(fflush(stdout) == 0);
+	for (;;)
+		(void)pause();
+}

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * domain_holder ROLE DOMAIN: a member that holds known things, says "ready" and waits to be killed.
- * The public header only; the socket is $HAKMEM_SOCKET.
+ * The socket is $HAKMEM_SOCKET.
  *
  *   first   makes the domain: ten blocks of 112 bytes, of which "config" is a root and holds the
  *           member's number, and three are published; a published span of 192 KiB; a root "gone"
  *           whose block was freed
  *   second  joins: a block of 48 bytes is published, two of 64 are given to the first
+ *   vandal  makes the domain, and writes noise over its books
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/raw/raw_domain.h"
 #include "libclient/include/hakmem.h"
 #include "tests/must.h"
 
@@ -68,11 +70,31 @@ static void second(const char *domain_name)
 		must(hak_give(domain, block(domain, 64), *config) == 0);
 }
 
+static void vandal(const char *domain_name)
+{
+	static struct raw raw; /* open until the end */
+	struct raw_domain domain;
+	struct hak_wire_domain_attr attr = { .max_size = 8 << 20 };
+	uint64_t noise = 1, *word;
+	struct hak_cqe cqe;
+
+	must(raw_open(&raw, getenv("HAKMEM_SOCKET")) == 0);
+	must(raw_domain_open(&raw, &domain, domain_name, HAK_WIRE_CREATE, &attr) == 0);
+	must(raw_domain_grow(&raw, domain.id, 3, &cqe) == 0);
+	word = domain.meta;
+	for (uint64_t i = 0; i < hak_meta_rings(domain.view.superslabs) / sizeof(*word); i++) {
+		noise = noise * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		word[i] = noise ^ noise >> 29;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	must(argc == 3);
 	if (strcmp(argv[1], "first") == 0)
 		first(argv[2]);
+	else if (strcmp(argv[1], "vandal") == 0)
+		vandal(argv[2]);
 	else
 		second(argv[2]);
 	puts("ready");

@@ -330,6 +330,20 @@ run "$HAKCTL" orphans orders
 check 'as a table' ended 0 'NAME *orders  *2  128.0 KiB  *3  *176  *0  *0' ''
 kill -KILL "$first"
 wait "$first" 2> /dev/null
+
+start ready "$BUILD/tests/proc/domain_holder" vandal noise
+vandal=$started
+for command in domain who leaks orphans; do
+	run "$HAKCTL" "$command" noise
+	check "$command of a domain whose books are noise" ended 0 '*' ''
+done
+run "$HAKCTL" --json domain noise
+check 'its slabs are unclear, mostly, and its members known' holds "
+s = j['states']
+assert 3 << 20 < s['unclear_bytes'] <= 6 << 20 and s['held_bytes'] <= 3 << 20, s
+assert [m['pid'] for m in j['members']] == [$vandal], j['members']"
+kill -KILL "$vandal"
+wait "$vandal" 2> /dev/null
 stop_daemon
 check 'the daemon ended well' [ "$status" = 0 ]
 all_done

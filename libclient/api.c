@@ -86,20 +86,21 @@ static_assert((int)HAK_REFUSED_TOTAL_BYTES == (int)HAK_REFUSAL_TOTAL_BYTES &&
 		      (int)HAK_REFUSED_SESSION_BYTES == (int)HAK_REFUSAL_SESSION_BYTES &&
 		      (int)HAK_REFUSED_ADDRESSES == (int)HAK_REFUSAL_ADDRESSES &&
 		      (int)HAK_REFUSED_MEMORY == (int)HAK_REFUSAL_MEMORY &&
-		      (int)HAK_REFUSED_NODE_BYTES == (int)HAK_REFUSAL_NODE_BYTES,
+		      (int)HAK_REFUSED_NODE_BYTES == (int)HAK_REFUSAL_NODE_BYTES &&
+		      (int)HAK_REFUSED_DOMAIN_BYTES == (int)HAK_REFUSAL_DOMAIN_BYTES,
 	      "the public names are those of the protocol");
 
 static int apply(const struct hak_options *o)
 {
 	struct hak_heap *heap = &hak_heap;
 
+	if (o->socket)
+		memcpy(heap->socket, o->socket, strlen(o->socket) + 1);
 	if (o->mode == HAK_INFO_LIBC) {
 		hak_client.state = HAK_CLIENT_LIBC;
 		hak_tiny.checked = false;
 		return 0;
 	}
-	if (o->socket)
-		memcpy(heap->socket, o->socket, strlen(o->socket) + 1);
 	if (o->mode)
 		heap->want_daemon = heap->say_so = o->mode == HAK_INFO_DAEMON;
 	if (o->node)
@@ -121,7 +122,9 @@ HAK_EXPORT int hak_init(const struct hak_options *options)
 		r = options && options->mode > HAK_INFO_LIBC ? -EBUSY : 0;
 	} else {
 		pthread_mutex_lock(&hak_heap.lock);
-		r = hak_heap.carve.n_added ? -EBUSY : options ? apply(options) : 0;
+		r = hak_heap.carve.n_added || hak_heap.session.state != HAK_SESSION_NONE ? -EBUSY
+		    : options ? apply(options)
+			      : 0;
 		pthread_mutex_unlock(&hak_heap.lock);
 	}
 	if (r < 0)
@@ -137,7 +140,7 @@ static void fill(struct hak_info *info)
 
 	for (uint32_t i = heap->shift; i < carve->zone[0].high; i++)
 		shared += (carve->supers[i].flags & HAK_SUPER_SHARED) != 0;
-	info->mode = heap->session.state == HAK_SESSION_UP ? HAK_INFO_DAEMON : HAK_INFO_EMBEDDED;
+	info->mode = hak_heap_leases(heap) ? HAK_INFO_DAEMON : HAK_INFO_EMBEDDED;
 	info->session = heap->session.id;
 	info->epoch = heap->session.epoch;
 	(void)hak_spans_cached(true, &cached);

@@ -28,6 +28,12 @@ void hak_detail_say(const char *text)
 	detail.literal = text;
 }
 
+void hak_detail_copy(const char *text)
+{
+	(void)snprintf(detail.text, TEXT_BYTES, "%s", text);
+	detail.literal = detail.text;
+}
+
 /* Exactly: limits are whole superslabs. */
 static const char *bytes_text(char ret[NUMBER_BYTES], uint64_t bytes)
 {
@@ -63,6 +69,11 @@ static void write_refused(const struct hak_refused *r)
 	case HAK_REFUSAL_NODE_BYTES:
 		(void)snprintf(detail.text, TEXT_BYTES,
 			       "limit of %s of a NUMA node reached (%s in use; node-bytes)", limit,
+			       used);
+		break;
+	case HAK_REFUSAL_DOMAIN_BYTES:
+		(void)snprintf(detail.text, TEXT_BYTES,
+			       "quota of %s reached by the domain (%s in use; domain-bytes)", limit,
 			       used);
 		break;
 	case HAK_REFUSAL_ADDRESSES:

@@ -364,10 +364,25 @@ static int64_t receives_on(uint64_t unused)
 	return r;
 }
 
+/* A loaded machine makes an attempt to join time out; there are others. */
+static struct peer join(struct rig *rig)
+{
+	for (uint32_t i = 0;; i++) {
+		struct peer peer = peer_new(rig, 0);
+		int64_t r = peer_do(&peer, peer_join, 0);
+
+		if (!r)
+			return peer;
+		assert_int_equal(r, -ENOTCONN);
+		assert_true(i < 20);
+		peer_end(&peer);
+	}
+}
+
 static struct peer start(struct rig *rig, bool is_sender, uint64_t seed)
 {
 	uint32_t ready = ledger->ready;
-	struct peer peer = peer_member(rig, 0);
+	struct peer peer = join(rig);
 
 	assert_int_equal(peer_do(&peer, opens, 16 << 8 | (is_sender ? HAK_SEND : HAK_RECV)), 0);
 	peer_begin(&peer, is_sender ? sends_on : receives_on, seed);

@@ -35,9 +35,9 @@
  * Each change is one store, or a compare-and-swap where several may try:
  *   0, T|k, k, FREED -> ...  by the owner: the lease holder of 0 and FREED, k of k and T|k
  *   PUBLISHED -> k           by whoever's compare-and-swap comes first
- *   channel c -> k           likewise (receive);  T|k -> channel c by anybody who finds it linked
- *   d, T|d of a dead member, SWEPT, by the sweep alone: with a compare-and-swap, for T|d may just
- *   become channel c, and d be taken back by who gave it
+ *   channel c -> k           likewise (receive)
+ *   d, T|d of a dead member, SWEPT, by the sweep alone: with a compare-and-swap, for d may just be
+ *   taken back by who gave it
  *
  * A lease whose holder died is an ORPHAN's: there 0 and FREED mean free. Whoever adopts it begins
  * with hint = 0, full fence, and takes both for free (FREED becomes 0), all else for in use.

@@ -2,13 +2,9 @@
 /* The first part of a sweep: see shared/domain.h. */
 #include "shared/domain.h"
 
-#include <limits.h>
-
 #include "shared/channel.h"
-#include "shared/sys.h"
 
-/* Of a block that somebody was just linking: it is done. Others may help at the same time. Acquire
- * and release, as in sweep.c. */
+/* Of a block that somebody was just linking: it is done. Acquire and release, as in sweep.c. */
 static bool link_block(const struct hak_domain_view *view, struct hak_sweep *sweep, uint64_t i,
 		       uint16_t half, uint16_t to)
 {
@@ -64,23 +60,6 @@ static bool sweep_word(const struct hak_domain_view *view, struct hak_sweep *swe
 		memory_order_release, memory_order_relaxed);
 }
 
-static bool forget(_Atomic uint64_t bits[HAK_MEMBERS / 64], uint32_t member)
-{
-	uint64_t bit = UINT64_C(1) << (member % 64);
-
-	/* Relaxed: those who look at it are woken, or look again, after it. */
-	return atomic_fetch_and_explicit(&bits[member / 64], ~bit, memory_order_relaxed) & bit;
-}
-
-/* As a sender or receiver does it; see shared/channel.h. Sequentially consistent: the other side
- * sets its flag, then looks. */
-static void wake(_Atomic uint32_t *count, _Atomic uint32_t *waits)
-{
-	atomic_fetch_add(count, 1);
-	if (atomic_exchange(waits, 0))
-		hak_sys_futex_wake(count, INT_MAX);
-}
-
 static void sweep_channel(const struct hak_domain_view *view, struct hak_sweep *sweep,
 			  uint32_t channel)
 {
@@ -90,13 +69,12 @@ static void sweep_channel(const struct hak_domain_view *view, struct hak_sweep *
 
 	for (uint32_t i = 0; i < capacity; i++)
 		changed |= sweep_word(view, sweep, channel, &hak_channel_ring(view, channel)[i]);
-	/* Also when it changed nothing else: it may have died before it woke somebody. */
-	changed |= forget(desc->senders, sweep->member);
-	changed |= forget(desc->receivers, sweep->member);
 	if (changed) {
-		wake(&desc->sent, &desc->receivers_wait);
-		wake(&desc->received, &desc->senders_wait);
+		hak_channel_rouse(desc, HAK_CHANNEL_RECEIVERS);
+		hak_channel_rouse(desc, HAK_CHANNEL_SENDERS);
 	}
+	/* Wakes all: it may have died before it woke somebody. */
+	hak_channel_leave(desc, sweep->member, HAK_CHANNEL_SENDERS | HAK_CHANNEL_RECEIVERS);
 }
 
 void hak_domain_sweep_names(const struct hak_domain_view *view, struct hak_sweep *sweep,

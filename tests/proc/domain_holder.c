@@ -5,8 +5,9 @@
  *
  *   first   makes the domain: ten blocks of 112 bytes, of which "config" is a root and holds the
  *           member's number, and three are published; a published span of 192 KiB; a root "gone"
- *           whose block was freed
- *   second  joins: a block of 48 bytes is published, two of 64 are given to the first
+ *           whose block was freed; two messages of 256 in the channel "jobs" of 8 places
+ *   second  joins: a block of 48 bytes is published, two of 64 are given to the first; receives
+ *           from the channel "answers"
  *   vandal  makes the domain, and writes noise over its books
  */
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void first(const char *domain_name)
 		.size = sizeof(attr), .max_size = 256 << 20, .quota = 64 << 20, .mode = 0600
 	};
 	hak_member *config;
+	hak_channel *jobs;
 	hak_domain *domain;
 	void *gone;
 
@@ -55,14 +57,19 @@ static void first(const char *domain_name)
 	name(domain, "gone", gone);
 	must(hak_claim(domain, gone) == 0);
 	hak_domain_free(domain, gone);
+	must(hak_channel_open(&jobs, domain, "jobs", 5, HAK_SEND) == 0);
+	for (int i = 0; i < 2; i++)
+		must(hak_channel_send(jobs, block(domain, 256), 0) == 0);
 }
 
 static void second(const char *domain_name)
 {
 	const hak_member *config;
+	hak_channel *answers;
 	hak_domain *domain;
 
 	must(hak_domain_open(&domain, domain_name, 0, NULL) == 0);
+	must(hak_channel_open(&answers, domain, "answers", 0, HAK_RECV) == 0);
 	config = hak_ref_get(domain, hak_root_get(domain, "config"));
 	must(config);
 	must(hak_publish(domain, block(domain, 48)) == 0);

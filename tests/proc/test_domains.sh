@@ -307,7 +307,8 @@ check 'who has what, as a table' ended 0 "MEMBER *
  *2 *$second member  * 0  * 0  *3  *176  domain_holder" ''
 run "$HAKCTL" leaks orders
 check 'what may have been forgotten, as a table' ended 0 \
-	'published  *192.5 KiB in 6 blocks*unnamed  *192.4 KiB in 5 blocks*gone  * stale *jobs  *8  *2  *512  *1  *0*' ''
+	'published  *192.5 KiB in 6 blocks
+unnamed  *192.4 KiB in 5 blocks*gone  * stale *jobs  *8  *2  *512  *1  *0*' ''
 
 if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --clear-groups "$HAKCTL" --version > /dev/null 2>&1
 then

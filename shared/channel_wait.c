@@ -56,14 +56,15 @@ bool hak_channel_deserted(const struct hak_channel_desc *desc, enum hak_channel_
 {
 	const _Atomic uint64_t *members =
 		side == HAK_CHANNEL_SENDERS ? desc->senders : desc->receivers;
-	uint64_t any = 0;
 
 	/* Acquire: see hak_channel_enter() and hak_channel_leave(). */
 	if (!(atomic_load_explicit(&desc->used, memory_order_acquire) & side))
 		return false;
-	for (uint32_t i = 0; i < HAK_MEMBERS / 64; i++)
-		any |= atomic_load_explicit(&members[i], memory_order_acquire);
-	return !any;
+	for (uint32_t i = 0; i < HAK_MEMBERS / 64; i++) {
+		if (atomic_load_explicit(&members[i], memory_order_acquire))
+			return false;
+	}
+	return true;
 }
 
 uint32_t hak_channel_announce(struct hak_channel_desc *desc, enum hak_channel_side side)

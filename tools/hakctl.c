@@ -7,18 +7,24 @@
 
 #include "libclient/include/hakmem.h"
 #include "shared/sys.h"
+#include "tools/domain_look.h"
 #include "tools/query.h"
 #include "tools/render.h"
 
 #define EXIT_USAGE 2
 
 static const char help[] =
-	"usage: hakctl [--socket PATH] [--json] status | sessions | limits | version\n"
+	"usage: hakctl [--socket PATH] [--json] COMMAND\n"
 	"       hakctl --help\n"
 	"\n"
 	"  status         what the daemon holds and has done\n"
 	"  sessions       its client processes and what each of them holds\n"
 	"  limits         every limit, whom it binds, and how much of it is in use\n"
+	"  domains        the shared domains\n"
+	"  domain NAME    one of them: its members, what is where, roots, channels\n"
+	"  who NAME       what each of its members holds and owns\n"
+	"  leaks NAME     what may have been forgotten in it\n"
+	"  orphans [NAME] memory of domains whose holder died, and that is nobody's yet\n"
 	"  version        the version of hakctl and of the protocol; asks no daemon\n"
 	"\n"
 	"  --socket PATH  the daemon's socket (default $HAKMEM_SOCKET, then\n"
@@ -38,12 +44,19 @@ struct arguments {
 	const char *socket;
 	bool json;
 	const char *command;
+	const char *name; /* of a domain, or NULL */
 };
 
 static int usage(void)
 {
 	fputs("try hakctl --help\n", stderr);
 	return EXIT_USAGE;
+}
+
+static bool takes_name(const char *command)
+{
+	return !strcmp(command, "domain") || !strcmp(command, "who") || !strcmp(command, "leaks") ||
+	       !strcmp(command, "orphans");
 }
 
 /* -1: go on; else the exit status. */
@@ -77,11 +90,13 @@ static int parse_arguments(struct arguments *args, int argc, char **argv)
 		}
 	}
 	if (optind == argc) {
-		fputs("hakctl: a command is missing: status, sessions, limits or version\n",
+		fputs("hakctl: a command is missing: status, sessions, limits, domains or others\n",
 		      stderr);
 		return usage();
 	}
 	args->command = argv[optind++];
+	if (optind < argc && takes_name(args->command))
+		args->name = argv[optind++];
 	if (optind == argc)
 		return -1;
 	fprintf(stderr, "hakctl: unexpected argument '%s'\n", argv[optind]);
@@ -109,7 +124,7 @@ static int status(const struct arguments *args)
 	int r = query_run(&query, args->socket, HAK_QUERY_STATUS, sizeof(struct hak_report_status));
 
 	if (r < 0)
-		r = report_failure(query.error);
+		r = report_failure(query.talk.error);
 	else if (query.count != 1)
 		r = report_failure("report malformed: not one record");
 	else if (!args->json)
@@ -129,7 +144,7 @@ static int sessions(const struct arguments *args)
 
 	now = hak_sys_boottime_ns();
 	if (r < 0)
-		r = report_failure(query.error);
+		r = report_failure(query.talk.error);
 	else if (!args->json)
 		render_sessions_text(query.records, query.count, now);
 	else if (render_sessions_json(query.records, query.count, now) < 0)
@@ -144,7 +159,7 @@ static int limits(const struct arguments *args)
 	int r = query_run(&query, args->socket, HAK_QUERY_LIMITS, sizeof(struct hak_report_limit));
 
 	if (r < 0)
-		r = report_failure(query.error);
+		r = report_failure(query.talk.error);
 	else if (!args->json)
 		render_limits_text(query.records, query.count);
 	else if (render_limits_json(query.records, query.count) < 0)
@@ -153,14 +168,31 @@ static int limits(const struct arguments *args)
 	return r;
 }
 
+static int domains(const struct arguments *args)
+{
+	return domain_list(args->socket, args->json);
+}
+
+static int domain(const struct arguments *args)
+{
+	if (args->name)
+		return domain_one(args->socket, args->json, args->command, args->name);
+	fprintf(stderr, "hakctl: the name of a domain is missing\n");
+	return usage();
+}
+
+static int orphans(const struct arguments *args)
+{
+	return domain_list_orphans(args->socket, args->json, args->name);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct arguments *args);
 } commands[] = {
-	{ "status", status },
-	{ "sessions", sessions },
-	{ "limits", limits },
-	{ "version", version },
+	{ "status", status },   { "sessions", sessions }, { "limits", limits },
+	{ "domains", domains }, { "domain", domain },     { "who", domain },
+	{ "leaks", domain },    { "orphans", orphans },   { "version", version },
 };
 
 static const char *default_socket(void)

@@ -7,20 +7,18 @@
  */
 #pragma once
 
-#include "shared/wire.h"
-
-#define QUERY_TIMEOUT_MS 5000
+#include "tools/talk.h"
 
 struct query {
 	void *records; /* `count` of the size that was asked for; missing fields are 0 */
 	uint64_t count;
-	char error[192]; /* on failure: why, in words */
+	struct talk talk; /* its error: on failure, why */
 };
 #define QUERY_NULL \
 	{          \
 		0  \
 	}
 
-/* 0, or -1 and query->error. query_deinit() in either case. */
+/* 0, or -1 and query->talk.error. query_deinit() in either case. */
 int query_run(struct query *query, const char *path, enum hak_wire_query what, size_t record_size);
 void query_deinit(struct query *query);

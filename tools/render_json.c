@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/render.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "libclient/include/hakmem.h"
 #include "shared/wire.h"
+#include "tools/json.h"
 #include "tools/text.h"
 
 /* A number of a record and its name in JSON. */
@@ -42,27 +42,6 @@ static const struct field session_fields[] = {
 	SESSION(reserve),    SESSION(slowed),
 };
 
-/* JSON's readers, jansson first, have no integers above this. */
-static json_t *number(uint64_t v)
-{
-	return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
-}
-
-static int set_number(json_t *object, const char *name, uint64_t v)
-{
-	return json_object_set_new(object, name, number(v));
-}
-
-/* A field of a record; none of them is longer. */
-static int set_text(json_t *object, const char *name, const char *field, size_t size)
-{
-	char plain[64];
-
-	assert(size < sizeof(plain));
-	text_copy_plain(plain, field, size);
-	return json_object_set_new(object, name, json_string(plain));
-}
-
 static int set_fields(json_t *object, const void *record, const struct field *fields, size_t n)
 {
 	int r = 0;
@@ -81,17 +60,6 @@ static int set_fields(json_t *object, const void *record, const struct field *fi
 		r |= set_number(object, fields[i].name, v);
 	}
 	return r;
-}
-
-/* Prints it if nothing failed on the way, and frees it. */
-static int print(json_t *root, int r)
-{
-	if (r == 0)
-		r = json_dumpf(root, stdout, JSON_INDENT(2));
-	if (r == 0)
-		(void)putchar('\n');
-	json_decref(root);
-	return r ? -1 : 0;
 }
 
 static json_t *last_refusal(const struct hak_report_status *status)
@@ -116,20 +84,16 @@ static json_t *last_refusal(const struct hak_report_status *status)
 int render_status_json(const struct hak_report_status *status)
 {
 	json_t *root = json_object();
-	char epoch[TEXT_NUMBER];
-	int r;
+	int r = set_text(root, "version", status->version, sizeof(status->version));
 
-	/* 64 random bits, a name and no quantity: as a number, half of them would not fit. */
-	(void)snprintf(epoch, sizeof(epoch), "%016llx", (unsigned long long)status->epoch);
-	r = set_text(root, "version", status->version, sizeof(status->version));
 	r |= set_number(root, "pid", status->pid);
-	r |= json_object_set_new(root, "epoch", json_string(epoch));
+	r |= set_hex(root, "epoch", status->epoch);
 	r |= set_number(root, "uptime_ns", render_since(status->now_ns, status->started_ns));
 	r |= set_fields(root, status, status_fields, hak_array_size(status_fields));
 	r |= json_object_set_new(root, "ring_wait",
 				 json_string(status->io_uring_futex ? "io_uring" : "threads"));
 	r |= json_object_set_new(root, "last_refusal", last_refusal(status));
-	return print(root, r);
+	return print_json(root, r);
 }
 
 /* What the daemon refused last: null, or why. */
@@ -171,7 +135,7 @@ int render_sessions_json(const struct hak_report_session *sessions, uint64_t n, 
 
 	for (uint64_t i = 0; i < n && r == 0; i++)
 		r = add_session(list, &sessions[i], now_ns);
-	return print(root, r);
+	return print_json(root, r);
 }
 
 static int add_limit(json_t *list, const struct hak_report_limit *limit)
@@ -189,9 +153,10 @@ static int add_limit(json_t *list, const struct hak_report_limit *limit)
 	if (scope >= HAK_SCOPE_UID)
 		r |= set_number(one, scopes[scope], limit->owner);
 	r |= json_object_set_new(one, "unit", json_string(units[unit]));
-	r |= json_object_set_new(one, "limit", limit->limit ? number(limit->limit) : json_null());
+	r |= json_object_set_new(one, "limit",
+				 limit->limit ? number_of(limit->limit) : json_null());
 	r |= json_object_set_new(one, "used",
-				 unit == HAK_UNIT_NS ? json_null() : number(limit->used));
+				 unit == HAK_UNIT_NS ? json_null() : number_of(limit->used));
 	r |= set_number(one, "hits", limit->hits);
 	return r | json_array_append_new(list, one);
 }
@@ -203,7 +168,7 @@ int render_limits_json(const struct hak_report_limit *limits, uint64_t n)
 
 	for (uint64_t i = 0; i < n && r == 0; i++)
 		r = add_limit(list, &limits[i]);
-	return print(root, r);
+	return print_json(root, r);
 }
 
 int render_version_json(void)
@@ -213,5 +178,5 @@ int render_version_json(void)
 
 	r |= set_number(root, "protocol_min", HAK_WIRE_VERSION_MIN);
 	r |= set_number(root, "protocol_max", HAK_WIRE_VERSION_MAX);
-	return print(root, r);
+	return print_json(root, r);
 }

@@ -92,8 +92,9 @@ verdict 'libclient/ includes shared/, tiny/ and itself only' \
 	direction libclient '(shared|tiny|libclient)/'
 verdict 'the public headers include no other of ours' direction libclient/include 'none of ours'
 verdict 'daemon/ includes shared/ and daemon/ only' direction daemon '(shared|daemon)/'
-verdict 'tools/ includes the public header and the wire formats only' \
-	direction tools '(libclient/include|tools)/|shared/(base|wire|report|refusal|fdpass|sys)\.h'
+verdict 'tools/ includes the public header, the wire formats and the layout of domains only' \
+	direction tools \
+	'(libclient/include|tools)/|shared/(base|wire|report|refusal|fdpass|sys|domain|domain_state)\.h'
 verdict 'bench/ includes no internals of daemon/ or libclient/' \
 	direction bench '(libclient/include|shared|tiny|bench)/'
 verdict 'examples/ include no header of ours by path' direction examples 'none of ours'

@@ -23,9 +23,9 @@ check 'a second command is refused' ended 2 '' "hakctl: unexpected argument 'ses
 run "$HAKCTL" status --socket
 check 'an option without its value is refused' ended 2 '' '*--socket*'
 run "$HAKCTL" version
-check 'the version needs no daemon' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 2' ''
+check 'the version needs no daemon' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 3' ''
 run "$HAKCTL" --version
-check '--version says the same' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 2' ''
+check '--version says the same' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 3' ''
 run "$HAKCTL" --json version
 check 'the version as JSON' python3 -c '
 import json, sys
@@ -168,8 +168,8 @@ check 'limits as JSON: all of the daemon, and of the user who asks' python3 -c '
 import json, os, sys
 limits = json.load(open(sys.argv[1]))["limits"]
 by_key = {l["key"]: l for l in limits}
-assert list(by_key) == """total-bytes sessions descriptors greeting-timeout node-bytes uid-bytes
-uid-sessions uid-descriptors uid-requests""".split(), by_key
+assert list(by_key) == """total-bytes sessions descriptors domains greeting-timeout node-bytes
+uid-bytes uid-sessions uid-descriptors uid-requests uid-domains""".split(), by_key
 for l in limits:
     scope = l["key"].split("-")[0] if l["key"].startswith(("uid", "node")) else "daemon"
     assert l["scope"] == scope and l.get("uid") == (os.geteuid() if scope == "uid" else None), l

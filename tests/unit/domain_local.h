@@ -72,7 +72,8 @@ static inline void grant(uint32_t supers)
 	hak_domain_view_init(&view, meta, NULL, SUPERS, 1);
 	for (uint32_t i = 0; i < supers * HAK_SLABS_PER_SUPERSLAB; i++)
 		view.lease[i] = hak_lease_make(0, HAK_LEASE_FREE, 0, 0, 0);
-	local.state->granted = local.state->high = supers;
+	local.state->granted = supers;
+	local.state->high = supers;
 	(void)hak_sys_unmap(meta, hak_meta_size(SUPERS));
 }
 

@@ -95,8 +95,7 @@ void hak_channel_rouse(struct hak_channel_desc *desc, enum hak_channel_side side
 	/* Relaxed: a look, so that a flag that is not set is not written. */
 	if (HAK_LIKELY(!atomic_load_explicit(flag, memory_order_relaxed)))
 		return;
-	/* Before the count: a flag that is set after this was set by one who has read the old count,
-	 * or is for us to leave. */
+	/* Before the count: whoever set a flag that this takes away has read the old count. */
 	if (atomic_exchange_explicit(flag, 0, memory_order_acq_rel))
 		wake(desc, side);
 }

@@ -117,10 +117,10 @@ enum hak_channel_side {
 	HAK_CHANNEL_RECEIVERS = 2,
 };
 
-/* The member is on these sides (a sum) from now on; not any more, and all who wait look again. The
- * latter also for the dead. */
+/* The member is on these sides (a sum) from now on; not any more, and if it was, all who wait look
+ * again. The latter also for the dead. */
 void hak_channel_enter(struct hak_channel_desc *desc, uint32_t member, uint32_t sides);
-void hak_channel_leave(struct hak_channel_desc *desc, uint32_t member, uint32_t sides);
+bool hak_channel_leave(struct hak_channel_desc *desc, uint32_t member, uint32_t sides);
 /* There was somebody on that side, and all are gone. Who then finds it empty, finds it so for good
  * (or until somebody comes). */
 bool hak_channel_deserted(const struct hak_channel_desc *desc, enum hak_channel_side side);

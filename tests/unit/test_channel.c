@@ -8,7 +8,6 @@
 #include "tests/channel_arena.h"
 
 #define LAPS HAK_CHANNEL_LAPS
-#define ALL  (HAK_CHANNEL_SENDERS | HAK_CHANNEL_RECEIVERS)
 
 static struct channel_arena arena;
 static struct hak_channel_view channel;
@@ -416,70 +415,6 @@ static void garbage_is_an_answer(void **state)
 	assert_true(hak_sys_now_ns() < limit);
 }
 
-/* ---- who is there, waiting ---- */
-
-static void a_side_is_deserted_when_its_last_member_left(void **state)
-{
-	(void)state;
-	open_with(4);
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	hak_channel_enter(channel.desc, 1, HAK_CHANNEL_SENDERS);
-	hak_channel_enter(channel.desc, 1000, ALL);
-	hak_channel_leave(channel.desc, 1, ALL);
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	hak_channel_leave(channel.desc, 1000, HAK_CHANNEL_RECEIVERS);
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	assert_true(hak_channel_deserted(channel.desc, HAK_CHANNEL_RECEIVERS));
-	sweep_dead(1000);
-	assert_true(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	hak_channel_enter(channel.desc, 7, ALL);
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_RECEIVERS));
-}
-
-/* What comes after the announcement ends the wait; a time-out would be a lost wake-up. */
-static int wait_as(enum hak_channel_side side, uint32_t announced)
-{
-	return hak_channel_wait(channel.desc, side, announced, UNIT_DEADLINE_NS);
-}
-
-static void what_comes_after_the_announcement_ends_the_wait(void **state)
-{
-	uint32_t n;
-
-	(void)state;
-	open_with(2);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_RECEIVERS);
-	send(2, 0);
-	assert_int_equal(wait_as(HAK_CHANNEL_RECEIVERS, n), 0);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_SENDERS);
-	receives(3, 0);
-	assert_int_equal(wait_as(HAK_CHANNEL_SENDERS, n), 0);
-	hak_channel_enter(channel.desc, 2, ALL);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_SENDERS);
-	hak_channel_leave(channel.desc, 2, HAK_CHANNEL_RECEIVERS);
-	assert_int_equal(wait_as(HAK_CHANNEL_SENDERS, n), 0);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_RECEIVERS);
-	sweep_dead(2);
-	assert_int_equal(wait_as(HAK_CHANNEL_RECEIVERS, n), 0);
-}
-
-static void nobody_is_counted_up_who_does_not_wait(void **state)
-{
-	uint32_t n;
-
-	(void)state;
-	open_with(2);
-	n = channel.desc->sent;
-	send(2, 0);
-	receives(3, 0);
-	assert_int_equal(channel.desc->sent, n);
-	assert_int_equal(channel.desc->received, 0);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_RECEIVERS);
-	assert_int_equal(hak_channel_wait(channel.desc, HAK_CHANNEL_RECEIVERS, n, 1000),
-			 -ETIMEDOUT);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,9 +432,6 @@ int main(void)
 		TEST(the_sweep_leaves_no_word_of_what_the_dead_received),
 		TEST(hints_are_found_again),
 		TEST(garbage_is_an_answer),
-		TEST(a_side_is_deserted_when_its_last_member_left),
-		TEST(what_comes_after_the_announcement_ends_the_wait),
-		TEST(nobody_is_counted_up_who_does_not_wait),
 #undef TEST
 	};
 

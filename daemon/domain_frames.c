@@ -33,9 +33,12 @@ static bool done(struct conn *conn, int code, const char *text)
 {
 	const struct hak_wire_frame frame = hak_wire_done(code, text);
 
+	bool limit = code == -EDQUOT || code == -EMFILE || code == -ENOMEM;
+
 	if (code < 0)
-		log_limited(LOG_AT_INFO, "domain-refused", "pid=%d uid=%u code=%d reason=\"%s\"",
-			    (int)conn->peer.pid, conn->peer.uid, code, text);
+		log_limited(limit ? LOG_AT_WARNING : LOG_AT_DEBUG, "domain-refused",
+			    "pid=%d uid=%u code=%d reason=\"%s\"", (int)conn->peer.pid,
+			    conn->peer.uid, code, text);
 	return send_frame(conn, &frame, NULL, 0);
 }
 
@@ -134,7 +137,7 @@ static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 
 	conn->domain_attr = (struct hak_wire_domain_attr){ 0 };
 	if (!hak_name_key(open->name))
-		return done(conn, -EINVAL, "name: 1 to 31 of A-Z a-z 0-9 . _ -, no dot first");
+		return done(conn, -EINVAL, "name: 1 to 31 of [A-Za-z0-9._-], no dot first");
 	if (open->flags & ~FLAGS)
 		return done(conn, -EINVAL, "flags: unknown ones");
 	if (open->flags & HAK_WIRE_EXCL && !(open->flags & HAK_WIRE_CREATE))

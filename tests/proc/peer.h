@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peer.h - a process that runs functions of the test: forked from it, so that an order is a pointer.
+ * peer.h - a process that runs functions of the test: forked from it, so an order is a pointer.
  *
  * A board of words is shared by all of them. In a peer, must() is the assertion.
  */

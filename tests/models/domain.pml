@@ -9,20 +9,20 @@
  * assertions: whose the block is, by number and how often that number was given out.
  *
  * holds safety     -                 | no block has two owners or none, whoever dies
- * holds safety     MEMBERS=3,OPS=4,JOINS=0,CRASHES=0 | nor with a third member
+ * holds safety     MEMBERS=3,OPS=4   | nor with a third member
  * fails assertion  NO_RECHECK        | a gift to one who is gone and swept
  * fails assertion  BACK_BY_STORE     | a gift that is taken back without a look
  * fails assertion  SWEEP_BY_STORE    | a sweep that does not look whether it was taken back
  * fails assertion  SWEEP_FIRST       | sweeping before DYING is to be seen
  * fails assertion  LEAVES_STRANGERS  | a giver that died after a gift to one who is swept
  * fails assertion  REUSE_EARLY       | a number given out before its sweep is complete
+ * fails assertion  REUSE_SOON        | a number given out while an old gift to it is under way
  * fails assertion  LINK_BY_OFFSET    | a root's old ref taken for a link
  * fails assertion  SWEEP_FREES_T     | what is linked but still says T is freed
  * fails assertion  SWEEP_KEEPS_T     | what says T and is not linked stays
  * fails assertion  LINK_FIRST        | linked before the half-word says T
  * fails assertion  CLAIM_BY_STORE    | claiming by load and store
  * fails assertion  ADOPT_BY_STORE    | adopting by load and store
- * fails assertion  ORPHAN_FIRST      | an orphan before its half-words are swept
  * fails assertion  NO_HINT           | giving back without the hint
  * fails assertion  SKIPS_FREED       | a death between giving back and the hint
  * fails assertion  HINT_FIRST        | or with the hint first
@@ -68,6 +68,7 @@ byte generation = 1;
 byte state[MEMBERS + 1], life[MEMBERS + 1];
 bool gone[MEMBERS + 1], done[MEMBERS + 1];
 bool used[MEMBERS + 1]; /* a holder's bitmap: nobody else reads it */
+bool giving[MEMBERS + 1];
 byte mail[MEMBERS + 1]; /* what the giver tells whom it gave to */
 byte ops = OPS, deaths = DEATHS, joins = JOINS, crashes = CRASHES; /* left */
 
@@ -162,9 +163,9 @@ inline publish()
 	atomic { assert(real == ID(me) && (half == me || half == 0)); half = T(me); may_die() };
 #endif
 	if
-	:: root == generation -> /* another thread's, or not taken away: the name stands for it */
+	:: true -> /* the name stands for something else */
 		atomic { half = before; may_die() }
-	:: else ->
+	:: true ->
 		atomic { root = generation; real = LASTING; own = false; may_die() };
 #ifdef LINK_FIRST
 		atomic { half = T(me); may_die() };
@@ -195,7 +196,7 @@ inline claim()
 
 inline give(to)
 {
-	atomic { told = life[to]; before = half };
+	atomic { told = life[to]; before = half; giving[me] = true };
 	if
 	:: state[to] == ALIVE && life[to] == told ->
 		atomic {
@@ -228,8 +229,7 @@ inline give(to)
 		fi
 	:: else
 	fi;
-	before = 0;
-	told = 0
+	atomic { before = 0; told = 0; giving[me] = false }
 }
 
 proctype member(byte me)
@@ -406,23 +406,25 @@ inline sweep_lease()
 	fi
 }
 
+#define idle (half == 0 || half == FREED)
+
 inline gather()
 {
-#ifdef GATHERS_FIRST
-	h = 0;
-#else
-	h = half;
-#endif
+	exchange(lease, ORPHAN, CLAIM(0));
 	if
-	:: h == 0 || h == FREED ->
-		exchange(lease, ORPHAN, CLAIM(0));
-		if
-		:: won -> crash(); half = 0; crash(); lease = FREE
-		:: else
-		fi
+	:: won -> crash(); half = 0; crash(); lease = FREE
 	:: else
 	fi
 }
+
+/* Numbers are given out in turn: one comes again when a gift under way at its end is no more. */
+#if defined(REUSE_SOON)
+#define late true
+#elif MEMBERS > 2
+#define late (!giving[1] && !giving[2] && !giving[3])
+#else
+#define late (!giving[1] && !giving[2])
+#endif
 
 active proctype daemon()
 {
@@ -442,15 +444,19 @@ active proctype daemon()
 restart:
 	atomic { h = 0; won = false; k = 0 };
 end:	do
-	:: lease == CLAIM(0) -> half = 0; crash(); lease = FREE
-	:: lease == ORPHAN && (half == 0 || half == FREED) -> gather()
+	:: lease == CLAIM(0) -> half = 0; lease = FREE
+#ifdef GATHERS_FIRST
+	:: lease == ORPHAN -> gather()
+#else
+	:: lease == ORPHAN && idle -> gather()
+#endif
 	:: atomic { gone[1] && state[1] != NONE -> k = 1; break }
 	:: atomic { gone[2] && state[2] != NONE -> k = 2; break }
 #if MEMBERS > 2
 	:: atomic { gone[3] && state[3] != NONE -> k = 3; break }
 #endif
-	:: atomic { joins > 0 && gone[1] && state[1] == NONE -> k = 1 }; goto join
-	:: atomic { joins > 0 && gone[2] && state[2] == NONE -> k = 2 }; goto join
+	:: atomic { joins > 0 && late && gone[1] && state[1] == NONE -> k = 1 }; goto join
+	:: atomic { joins > 0 && late && gone[2] && state[2] == NONE -> k = 2 }; goto join
 	od;
 #ifndef SWEEP_FIRST
 	state[k] = DYING;
@@ -462,12 +468,6 @@ end:	do
 	:: true
 	fi;
 #endif
-#ifdef ORPHAN_FIRST
-	if
-	:: lease == k -> lease = ORPHAN
-	:: else
-	fi;
-#endif
 	sweep_half();
 	crash();
 	sweep_lease();
@@ -475,7 +475,7 @@ end:	do
 #ifdef SWEEP_FIRST
 	state[k] = DYING;
 #endif
-	atomic { state[k] = NONE; mail[k] = 0 };
+	atomic { state[k] = NONE; mail[k] = 0; giving[k] = false };
 	goto restart;
 join:	atomic { joins--; life[k]++; mail[k] = 0; state[k] = ALIVE; gone[k] = false };
 	goto restart
@@ -492,11 +492,8 @@ join:	atomic { joins--; life[k]++; mail[k] = 0; state[k] = ALIVE; gone[k] = fals
 active proctype monitor()
 {
 end:	d_step {
-		state[1] != NONE || life[1] > 0 || gone[1] -> skip
-	};
-end2:	d_step {
 		all_settled && !clearing && lease != CLAIM(0) &&
-		!(lease == ORPHAN && (half == 0 || half == FREED)) ->
+		!(lease == ORPHAN && idle) ->
 		/* no dead one is named */
 		assert(half < 1 || half > MEMBERS || lives(half));
 		assert(half < T(1) || half > T(3));

@@ -9,14 +9,16 @@
  * assertions: whose the block is, by number and how often that number was given out.
  *
  * holds safety     -                 | no block has two owners or none, whoever dies
- * holds safety     MEMBERS=3,OPS=4   | nor with a third member
+ * holds safety     MEMBERS=3,OPS=3   | nor with a third member
  * fails assertion  NO_RECHECK        | a gift to one who is gone and swept
  * fails assertion  BACK_BY_STORE     | a gift that is taken back without a look
  * fails assertion  SWEEP_BY_STORE    | a sweep that does not look whether it was taken back
  * fails assertion  SWEEP_FIRST       | sweeping before DYING is to be seen
  * fails assertion  LEAVES_STRANGERS  | a giver that died after a gift to one who is swept
+ * fails assertion  LEAVES_DYING      | or to one whose sweep has passed there
  * fails assertion  REUSE_EARLY       | a number given out before its sweep is complete
  * fails assertion  REUSE_SOON        | a number given out while an old gift to it is under way
+ * fails assertion  FREED_FIRST       | a block that is free before its refs are stale
  * fails assertion  LINK_BY_OFFSET    | a root's old ref taken for a link
  * fails assertion  SWEEP_FREES_T     | what is linked but still says T is freed
  * fails assertion  SWEEP_KEEPS_T     | what says T and is not linked stays
@@ -41,7 +43,7 @@
 #define JOINS 1 /* numbers given out again */
 #endif
 #ifndef CRASHES
-#define CRASHES 1
+#define CRASHES 2
 #endif
 #ifndef DEATHS
 #define DEATHS 2
@@ -56,6 +58,7 @@
 #define T(k)      (8 + k)
 #define PUBLISHED 16
 #define FREED     17
+#define SWEPT     18
 
 #define NONE  0
 #define ALIVE 1
@@ -336,40 +339,62 @@ end:	do
 	:: true                                   \
 	fi
 
-#ifdef LEAVES_STRANGERS
+#if defined(LEAVES_STRANGERS)
 #define is_dead(h) (h == k)
+#elif defined(LEAVES_DYING)
+#define is_dead(h) (h == k || (h >= 1 && h <= MEMBERS && state[h] == NONE))
 #else
 #define is_dead(h) (h >= 1 && h <= MEMBERS && state[h] != ALIVE)
 #endif
 
-inline give_back(new) /* what the dead one owned; by the half-word that was read */
+inline finish() /* SWEPT: the refs go stale before anybody can have the block */
+{
+#ifdef FREED_FIRST
+	half = FREED;
+	crash();
+	generation++;
+#else
+	generation++;
+	crash();
+	half = FREED;
+#endif
+	crash();
+	hint = 1
+}
+
+inline give_back() /* what the dead one owned, by the half-word that was read */
 {
 	atomic {
 #ifdef SWEEP_BY_STORE
-		won = true; half = new;
+		won = true; half = SWEPT;
 #else
-		exchange(half, h, new);
+		exchange(half, h, SWEPT);
 #endif
 		if
-		:: won -> assert(real == NOBODY || real % 4 == h % 8); real = NOBODY; generation++
+		:: won -> assert(real == NOBODY || real % 4 == h % 8); real = NOBODY
 		:: else
 		fi
-	}
+	};
+	if
+	:: won -> crash(); finish()
+	:: else
+	fi
 }
 
 inline sweep_half()
 {
 	h = half;
 	if
-	:: is_dead(h) -> give_back(FREED); crash(); hint = 1
+	:: is_dead(h) -> give_back()
+	:: h == SWEPT -> finish()
 #ifndef SWEEP_KEEPS_T
 	:: h == T(k) ->
 #ifdef SWEEP_FREES_T
-		give_back(FREED); crash(); hint = 1
+		give_back()
 #else
 		if
 		:: is_linked -> assert(real == LASTING); half = PUBLISHED
-		:: else -> give_back(FREED); crash(); hint = 1
+		:: else -> give_back()
 		fi
 #endif
 #endif
@@ -377,7 +402,7 @@ inline sweep_half()
 	:: h == FREED -> hint = 1 /* who gave it back may have died before it said so */
 #endif
 	:: h == 0 && lease == k ->
-		atomic { assert(real == NOBODY || real == ID(k)); real = NOBODY }
+		atomic { assert(real == NOBODY || real == ID(k)); real = NOBODY; generation++ }
 	:: else
 	fi
 }
@@ -429,7 +454,7 @@ inline gather()
 active proctype daemon()
 {
 	byte k, h;
-	bool won;
+	bool won, passed[MEMBERS + 1];
 
 	atomic {
 		run member(1);
@@ -442,7 +467,8 @@ active proctype daemon()
 #endif
 	};
 restart:
-	atomic { h = 0; won = false; k = 0 };
+	atomic { passed[1] = false; passed[2] = false; passed[MEMBERS] = false };
+turn:	atomic { h = 0; won = false; k = 0 };
 end:	do
 	:: lease == CLAIM(0) -> half = 0; lease = FREE
 #ifdef GATHERS_FIRST
@@ -468,17 +494,26 @@ end:	do
 	:: true
 	fi;
 #endif
-	sweep_half();
-	crash();
+	if
+	:: !passed[k] ->
+		sweep_half();
+		crash();
+		passed[k] = true;
+		if
+		:: goto turn /* another one's, before the rest of this */
+		:: true
+		fi
+	:: passed[k]
+	fi;
 	sweep_lease();
 	crash();
 #ifdef SWEEP_FIRST
 	state[k] = DYING;
 #endif
-	atomic { state[k] = NONE; mail[k] = 0; giving[k] = false };
-	goto restart;
+	atomic { state[k] = NONE; mail[k] = 0; giving[k] = false; passed[k] = false };
+	goto turn;
 join:	atomic { joins--; life[k]++; mail[k] = 0; state[k] = ALIVE; gone[k] = false };
-	goto restart
+	goto turn
 }
 
 #define settled(k) (done[k] -> true : (gone[k] && state[k] == NONE))

@@ -192,15 +192,15 @@ static int find_room(const struct hak_channel_view *channel, struct search *sear
 }
 
 /*
- * Before the half-word says that the message is there: so that nobody who received it finds a tail
+ * Before the half-word says that the message is there: so nobody who received it finds a tail
  * behind it. Never back, or a sender might use a position before that of its last message.
  */
 static void move_tail(const struct hak_channel_view *channel, const struct search *search)
 {
 	uint64_t tail = search->tail, to = search->at + 1;
 
-	/* Release: pairs with the acquire in hak_channel_put(); all words before are seen as used. A
-	 * failure only gives the value to compare with. */
+	/* Release: pairs with the acquire in hak_channel_put(); all words before are seen as used.
+	 * A failure only gives the value to compare with. */
 	while ((search->lost || (int64_t)(to - tail) > 0) &&
 	       !atomic_compare_exchange_strong_explicit(&channel->desc->tail, &tail, to,
 							memory_order_release,
@@ -268,7 +268,8 @@ int hak_channel_put(const struct hak_channel_view *channel, uint32_t me,
 static uint64_t offset_of(const struct hak_domain_view *domain, const struct hak_place *place,
 			  uint64_t offset)
 {
-	/* Relaxed: the half-word's acquire came before; what its sender knew of the slab is seen. */
+	/* Relaxed: the half-word's acquire came before; what its sender knew of the slab is seen,
+	 * and it does not change while the block is ours. */
 	uint64_t word = atomic_load_explicit(&domain->lease[place->slab], memory_order_relaxed);
 	uint64_t whose = HAK_LEASE_EXCEPTED | UINT64_C(0xffff);
 	uint32_t class = hak_lease_class(word);

@@ -120,7 +120,7 @@ static int64_t receives(uint64_t timeout_ms)
 	return r;
 }
 
-/* ---- to and fro ---- */
+/* ---- forth and back ---- */
 
 static int64_t opens_both(uint64_t is_first)
 {
@@ -154,7 +154,7 @@ static int64_t pongs(uint64_t rounds)
 	return 0;
 }
 
-static void a_message_goes_to_and_fro(void **state)
+static void a_message_goes_forth_and_back(void **state)
 {
 	struct peer a = peer_member(*state, 0), b = peer_member(*state, 0);
 
@@ -465,7 +465,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-		TEST(a_message_goes_to_and_fro),
+		TEST(a_message_goes_forth_and_back),
 		TEST(time_limits_are_kept),
 		TEST(misuse_is_an_error),
 		TEST(all_receivers_gone_is_a_broken_pipe),

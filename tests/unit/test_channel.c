@@ -8,7 +8,6 @@
 #include "tests/channel_arena.h"
 
 #define LAPS HAK_CHANNEL_LAPS
-#define ALL  (HAK_CHANNEL_SENDERS | HAK_CHANNEL_RECEIVERS)
 
 static struct channel_arena arena;
 static struct hak_channel_view channel;
@@ -37,14 +36,9 @@ static uint64_t block(uint32_t i)
 	return channel_arena_offset(i);
 }
 
-static uint16_t half_of(uint32_t i)
+static _Atomic uint16_t *half(uint32_t i)
 {
-	return *channel_arena_half(&arena, block(i));
-}
-
-static void set_half(uint32_t i, uint32_t half)
-{
-	*channel_arena_half(&arena, block(i)) = (uint16_t)half;
+	return channel_arena_half(&arena, block(i));
 }
 
 /* Member `me` owns block i. */
@@ -55,9 +49,9 @@ static int put(uint32_t me, uint32_t i)
 
 static void send(uint32_t me, uint32_t i)
 {
-	set_half(i, me);
+	*half(i) = (uint16_t)me;
 	assert_int_equal(put(me, i), 0);
-	assert_int_equal(half_of(i), HAK_HALF_CHANNEL | channel.number);
+	assert_int_equal(*half(i), HAK_HALF_CHANNEL | channel.number);
 }
 
 static void receives(uint32_t me, uint32_t i)
@@ -66,7 +60,7 @@ static void receives(uint32_t me, uint32_t i)
 
 	assert_int_equal(hak_channel_take(&channel, me, &offset), 0);
 	assert_int_equal(offset, block(i));
-	assert_int_equal(half_of(i), me);
+	assert_int_equal(*half(i), me);
 }
 
 static void receives_nothing(uint32_t me)
@@ -182,9 +176,9 @@ static void a_full_channel_leaves_the_block_as_it_was(void **state)
 		for (uint32_t i = 0; i < 1u << shift; i++)
 			send(2, i);
 		for (uint32_t i = 0; i < 2; i++) {
-			set_half(99, owned[i]);
+			*half(99) = (uint16_t)owned[i];
 			assert_int_equal(put(2, 99), HAK_CHANNEL_E_FULL);
-			assert_int_equal(half_of(99), owned[i]);
+			assert_int_equal(*half(99), owned[i]);
 		}
 		receives(3, 0);
 		assert_int_equal(put(2, 99), 0);
@@ -207,9 +201,9 @@ static void what_is_not_the_senders_is_not_sent(void **state)
 	(void)state;
 	open_with(4);
 	for (uint32_t i = 0; i < hak_array_size(others); i++) {
-		set_half(0, others[i]);
+		*half(0) = (uint16_t)others[i];
 		assert_int_equal(put(2, 0), HAK_CHANNEL_E_NOT_OWN);
-		assert_int_equal(half_of(0), others[i]);
+		assert_int_equal(*half(0), others[i]);
 	}
 	receives_nothing(3);
 }
@@ -236,7 +230,7 @@ static void laps_wrap(void **state)
 		}
 		for (uint32_t i = 0; i < capacity; i++)
 			send(2, i);
-		set_half(99, 2);
+		*half(99) = 2;
 		assert_int_equal(put(2, 99), HAK_CHANNEL_E_FULL);
 	}
 }
@@ -249,7 +243,7 @@ static void send_up_to(uint32_t step, uint32_t i)
 {
 	uint64_t tail = channel.desc->tail;
 
-	set_half(i, HAK_HALF_T | 2);
+	*half(i) = (uint16_t)(HAK_HALF_T | 2);
 	if (step >= 1)
 		channel.word[tail & channel.mask] =
 			hak_channel_word_full(tail >> channel.shift, block(i));
@@ -271,12 +265,12 @@ static void a_senders_death_stops_nobody(void **state)
 		send(5, 12);
 		receives(7, 12);
 		receives_nothing(6);
-		assert_int_equal(half_of(0), HAK_HALF_T | 2);
+		assert_int_equal(*half(0), HAK_HALF_T | 2);
 		sweep_dead(2);
 		if (step)
 			receives(6, 0);
 		receives_nothing(6);
-		assert_int_equal(half_of(0), step ? 6 : HAK_HALF_FREED);
+		assert_int_equal(*half(0), step ? 6 : HAK_HALF_FREED);
 		assert_int_equal(hak_channel_fill(&channel), 0);
 	}
 }
@@ -288,7 +282,7 @@ static void its_place_is_free_after_the_sweep(void **state)
 	for (uint32_t step = 0; step < 3; step++) {
 		send_up_to(step, 0);
 		if (step) {
-			set_half(1, 5);
+			*half(1) = 5;
 			assert_int_equal(put(5, 1), HAK_CHANNEL_E_FULL);
 			receives_nothing(6);
 			sweep_dead(2);
@@ -304,7 +298,7 @@ static void receive_up_to(uint32_t step, uint32_t i)
 {
 	uint64_t head = channel.desc->head;
 
-	set_half(i, 2);
+	*half(i) = 2;
 	if (step >= 1)
 		channel.word[head & channel.mask] =
 			hak_channel_word_empty((head >> channel.shift) + 1);
@@ -330,9 +324,9 @@ static void a_receivers_death_stops_nobody(void **state)
 		}
 		for (uint32_t i = 0; i < 4; i++)
 			send(5, 10 + i);
-		set_half(99, 5);
+		*half(99) = 5;
 		assert_int_equal(put(5, 99), HAK_CHANNEL_E_FULL);
-		assert_int_equal(half_of(0), 2);
+		assert_int_equal(*half(0), 2);
 	}
 }
 
@@ -344,7 +338,7 @@ static void the_sweep_leaves_no_word_of_what_the_dead_received(void **state)
 	send(5, 1);
 	receive_up_to(0, 0);
 	sweep_dead(2);
-	assert_int_equal(half_of(0), HAK_HALF_FREED);
+	assert_int_equal(*half(0), HAK_HALF_FREED);
 	for (uint32_t i = 0; i <= channel.mask; i++)
 		assert_false(channel.word[i] & HAK_CHANNEL_FULL &&
 			     hak_channel_word_offset(channel.word[i]) == block(0));
@@ -405,83 +399,20 @@ static void garbage_is_an_answer(void **state)
 			else if (i == 2 && !(x & 7))
 				channel.desc->tail = x >> (x % 64);
 			else
-				set_half(x % 64, x & 256 ? HAK_HALF_CHANNEL | channel.number : 2);
+				*half(x % 64) =
+					(uint16_t)(x & 256 ? HAK_HALF_CHANNEL | channel.number : 2);
 		}
 		assert_true(hak_channel_fill(&channel) <= 16);
 		r = hak_channel_take(&channel, 3, &offset);
 		assert_in_range(r, 0, HAK_CHANNEL_E_BROKEN);
 		if (!r)
-			assert_int_equal(half_of((uint32_t)(offset / ARENA_SIZE)), 3);
-		set_half(70, 2);
+			assert_int_equal(*half((uint32_t)(offset / ARENA_SIZE)), 3);
+		*half(70) = 2;
 		r = put(2, 70);
 		assert_in_range(r, 0, HAK_CHANNEL_E_BROKEN);
-		assert_int_equal(half_of(70), r ? 2 : HAK_HALF_CHANNEL | channel.number);
+		assert_int_equal(*half(70), r ? 2 : HAK_HALF_CHANNEL | channel.number);
 	}
 	assert_true(hak_sys_now_ns() < limit);
-}
-
-/* ---- who is there, waiting ---- */
-
-static void a_side_is_deserted_when_its_last_member_left(void **state)
-{
-	(void)state;
-	open_with(4);
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	hak_channel_enter(channel.desc, 1, HAK_CHANNEL_SENDERS);
-	hak_channel_enter(channel.desc, 1000, ALL);
-	hak_channel_leave(channel.desc, 1, ALL);
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	hak_channel_leave(channel.desc, 1000, HAK_CHANNEL_RECEIVERS);
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	assert_true(hak_channel_deserted(channel.desc, HAK_CHANNEL_RECEIVERS));
-	sweep_dead(1000);
-	assert_true(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	hak_channel_enter(channel.desc, 7, ALL);
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_SENDERS));
-	assert_false(hak_channel_deserted(channel.desc, HAK_CHANNEL_RECEIVERS));
-}
-
-/* What comes after the announcement ends the wait; a time-out would be a lost wake-up. */
-static int wait_as(enum hak_channel_side side, uint32_t announced)
-{
-	return hak_channel_wait(channel.desc, side, announced, UNIT_DEADLINE_NS);
-}
-
-static void what_comes_after_the_announcement_ends_the_wait(void **state)
-{
-	uint32_t n;
-
-	(void)state;
-	open_with(2);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_RECEIVERS);
-	send(2, 0);
-	assert_int_equal(wait_as(HAK_CHANNEL_RECEIVERS, n), 0);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_SENDERS);
-	receives(3, 0);
-	assert_int_equal(wait_as(HAK_CHANNEL_SENDERS, n), 0);
-	hak_channel_enter(channel.desc, 2, ALL);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_SENDERS);
-	hak_channel_leave(channel.desc, 2, HAK_CHANNEL_RECEIVERS);
-	assert_int_equal(wait_as(HAK_CHANNEL_SENDERS, n), 0);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_RECEIVERS);
-	sweep_dead(2);
-	assert_int_equal(wait_as(HAK_CHANNEL_RECEIVERS, n), 0);
-}
-
-static void nobody_is_counted_up_who_does_not_wait(void **state)
-{
-	uint32_t n;
-
-	(void)state;
-	open_with(2);
-	n = channel.desc->sent;
-	send(2, 0);
-	receives(3, 0);
-	assert_int_equal(channel.desc->sent, n);
-	assert_int_equal(channel.desc->received, 0);
-	n = hak_channel_announce(channel.desc, HAK_CHANNEL_RECEIVERS);
-	assert_int_equal(hak_channel_wait(channel.desc, HAK_CHANNEL_RECEIVERS, n, 1000),
-			 -ETIMEDOUT);
 }
 
 int main(void)
@@ -501,9 +432,6 @@ int main(void)
 		TEST(the_sweep_leaves_no_word_of_what_the_dead_received),
 		TEST(hints_are_found_again),
 		TEST(garbage_is_an_answer),
-		TEST(a_side_is_deserted_when_its_last_member_left),
-		TEST(what_comes_after_the_announcement_ends_the_wait),
-		TEST(nobody_is_counted_up_who_does_not_wait),
 #undef TEST
 	};
 

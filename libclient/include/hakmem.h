@@ -263,7 +263,8 @@ int hak_event_next(hak_domain *domain, struct hak_event *ret);
 
 /*
  * Channels: bounded queues of blocks. A block under way is the channel's; it survives the death of
- * either end. Many senders, many receivers.
+ * either end. Many senders, many receivers. Close channels before their domain: what is left of
+ * them then is of no use but to be closed (-EBADF). -EUCLEAN: a member wrote over the channel.
  */
 enum hak_channel_flags {
 	HAK_SEND = 1,
@@ -271,7 +272,8 @@ enum hak_channel_flags {
 };
 
 /* Opens a channel, makes it if there is none (256 a domain). `capacity` messages, rounded up to a
- * power of two, at most 65,536; 0: 64, or what it has. -EINVAL, -ENOSPC, -ENOMEM. */
+ * power of two, at most 65,536; 0: 64. One that is there keeps its own. -EINVAL, -ENOSPC,
+ * -ENOMEM. */
 int hak_channel_open(hak_channel **ret, hak_domain *domain, const char *name, uint32_t capacity,
 		     unsigned flags);
 /* timeout_ms: -1 waits, 0 does not. Ownership leaves the caller only on 0. -EAGAIN or -ETIMEDOUT:

@@ -174,7 +174,7 @@ void hak_free_cold(void *p)
 
 void hak_free_sized_cold(void *p, size_t size)
 {
-	if (HAK_UNLIKELY(hak_tiny.checked))
+	if (HAK_UNLIKELY(hak_tiny.checked) && !hak_domain_in_area(p))
 		hak_checked_free_sized(p, size);
 	else
 		hak_free_cold(p);

@@ -142,7 +142,7 @@ static hak_domain *find_open(uint64_t id)
 static int again(hak_domain *d, unsigned flags, hak_domain **ret)
 {
 	if (d->readonly && !(flags & HAK_RDONLY))
-		return hak_domain_fail(-EACCES, "this process has it open HAK_RDONLY");
+		return hak_domain_fail(-EBUSY, "this process has it open HAK_RDONLY");
 	d->refs++;
 	*ret = d;
 	return 0;

@@ -188,9 +188,9 @@ struct hak_domain_attr {
 /*
  * Joins a domain, makes it first if asked to. `attr` may be NULL, and is used only when it is made.
  * Opened again in the same process: another handle of the same membership, to be closed as often.
- * -ENOENT: there is none. -EEXIST. -EACCES: its mode. -EINVAL: name, flags, attr. -EADDRINUSE: its
- * addresses are taken in this process. -ENOTCONN: no daemon. -EDQUOT, -EMFILE, -ENOMEM: limits (64
- * domains a process, 1,000 members a domain).
+ * -ENOENT: there is none. -EEXIST. -EACCES: its mode. -EBUSY: this process has it open HAK_RDONLY.
+ * -EINVAL: name, flags, attr. -EADDRINUSE: its addresses are taken in this process. -ENOTCONN: no
+ * daemon. -EDQUOT, -EMFILE, -ENOMEM: limits (64 domains a process, 1,000 members a domain).
  */
 int hak_domain_open(hak_domain **ret, const char *name, unsigned flags,
 		    const struct hak_domain_attr *attr);
@@ -304,8 +304,8 @@ int hak_domain_stat_get(hak_domain *domain, struct hak_domain_stat *ret);
 /*
  * Why the calling thread's last call failed, in words: "quota of 512 MiB reached by uid 1000 (510
  * MiB in use; uid-bytes)". It makes sense only right after a failure, and knows refusals of hakmemd
- * and what hak_init(), hak_info_get() and hak_aligned_alloc() object to; other failures leave the
- * text as it was. "" if there was none. The text is the thread's own, until it asks again.
+ * and what hak_init(), hak_info_get(), hak_aligned_alloc() and the functions of domains object to;
+ * other failures leave the text as it was. "" if there was none. The text is the thread's own, until it asks again.
  */
 const char *hak_detail(void);
 

@@ -186,6 +186,7 @@ static int64_t reads_it(uint64_t unused)
 static int64_t may_only_read(uint64_t unused)
 {
 	char *p = hak_ref_get(peer_domain, hak_root_get(peer_domain, "news"));
+	hak_domain *d = NULL;
 
 	errno = 0;
 	must(!hak_domain_alloc(peer_domain, 100) && errno == EROFS);
@@ -193,6 +194,9 @@ static int64_t may_only_read(uint64_t unused)
 	must(hak_root_set(peer_domain, "news", 0, 0) == -EROFS);
 	must(hak_domain_usable_size(peer_domain, p) >= 100);
 	must(hak_member_alive(peer_domain, hak_self(peer_domain)));
+	must(hak_domain_open(&d, "test", 0, NULL) == -EBUSY && !d);
+	must(hak_domain_open(&d, "test", HAK_RDONLY, NULL) == 0 && d == peer_domain);
+	must(!hak_domain_close(d));
 	return 0;
 }
 

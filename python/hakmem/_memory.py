@@ -112,7 +112,9 @@ class Block:
         writes to a block of others has agreed on that with them."""
         memory = self._here()
         memory.member.use()
-        view = memoryview(memory.exported()).cast('B')
+        view = memoryview(memory.exported())
+        if memory.size:
+            view = view.cast('B')
         if writable is None:
             writable = memory.owned
         return view if writable else view.toreadonly()

@@ -26,7 +26,7 @@ DIMENSIONS = 8
 def plain(dtype):
     """A dtype that means the same in every process."""
     dtype = numpy.dtype(dtype)
-    if dtype.hasobject or dtype.names is not None or len(dtype.str) > 16:
+    if dtype.kind not in 'biufcmMSU' or not dtype.itemsize or len(dtype.str) > 16:
         raise TypeError(f'{dtype} cannot be shared: numbers, times and fixed strings can')
     return dtype
 
@@ -73,7 +73,7 @@ def described(memory, writable):
         raise ValueError('the block has no array in it')
     try:
         dtype = plain(name.rstrip(b'\0').decode('ascii'))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, SyntaxError):
         raise ValueError(f'the array in the block is of an unknown type {name!r}') from None
     shape = tuple(shape[:count])
     if math.prod(shape) * dtype.itemsize != size:

@@ -96,6 +96,8 @@ class Domain:
 
     def _alloc(self, size, align):
         handle = self._use()
+        if not (0 <= size < 1 << 63 and 0 <= align < 1 << 63):
+            raise ValueError(f'{size} bytes aligned to {align}: ctypes would cut these numbers')
         ctypes.set_errno(0)
         if align > 16:
             address = lib.hak_domain_aligned_alloc(handle, align, size)
@@ -107,8 +109,6 @@ class Domain:
 
     def alloc(self, size, align=16):
         """A block of `size` bytes, which are not cleared."""
-        if size < 0:
-            raise ValueError('a size below 0')
         return Block(self._alloc(size, align))
 
     def get(self, ref):

@@ -22,6 +22,7 @@ ends()
 start_daemon
 export HAKMEM_SOCKET=$sock
 export HAKMEM_LIBRARY=$BUILD/libclient/libhakclient.so.0
+export PYTHONDONTWRITEBYTECODE=1
 export PYTHONPATH=$examples/../python
 
 run "$bin/messages"

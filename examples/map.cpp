@@ -51,12 +51,12 @@ static void write(const hakmem::domain &domain, char **words)
 		next->map.emplace(word.substr(0, equals),
 				  std::stoi(std::string(word.substr(equals + 1))));
 	}
-	/* Two writers at once: one of them finds the name changed, looks again, and comes second. */
+	/* Of two writers at once one finds the name changed, looks again, and comes second. */
 	hak_ref old = domain.root("fruit");
 	while (!domain.set_root("fruit", std::move(next), old))
 		old = domain.root("fruit");
-	/* The old map stays until the domain goes: some reader may be in the midst of it. Where maps
-	 * change all the time, readers tell the writer which one they are done with. */
+	/* The old map stays until the domain goes: some reader may be in the midst of it. Where
+	 * maps change all the time, readers tell the writer which one they are done with. */
 }
 
 static void read(const hakmem::domain &domain, char **words)

@@ -190,7 +190,7 @@ int main(void)
 
 	srand((unsigned)time(NULL));
 	check(hak_domain_open(&domain, "workers", HAK_CREATE | HAK_EXCL, &attr), "the domain");
-	/* Both directions of both: while there is a boss, no worker that dies is the last of them. */
+	/* Both ends of both: while there is a boss, no worker that dies is the last of them. */
 	check(hak_channel_open(&todo, domain, "todo", 16, HAK_SEND | HAK_RECV), "todo");
 	check(hak_channel_open(&done, domain, "done", 16, HAK_SEND | HAK_RECV), "done");
 	for (unsigned i = 0; i < JOBS; i++) {

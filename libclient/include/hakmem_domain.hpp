@@ -153,7 +153,7 @@ class domain
 			fail(-r, "root " + name);
 		return r >= 0;
 	}
-	/* Publishes and names the block in one step; it stays the caller's if the answer is false. */
+	/* Publishes and names the block in one step; it stays the caller's if this is false. */
 	template <typename T>
 	bool set_root(const std::string &name, owned<T> &&block, hak_ref expected = 0) const;
 };
@@ -413,8 +413,8 @@ class channel
 		return handle_;
 	}
 
-	/* False: full for timeout_ms (-1: waits for ever, 0: not at all), and the block is still the
-	 * caller's, as it is when this throws: `broken_pipe`, all receivers have gone. */
+	/* False: full for timeout_ms (-1: waits for ever, 0: not at all), and the block is still
+	 * the caller's, as it is when this throws: `broken_pipe`, all receivers have gone. */
 	template <typename T> bool send(owned<T> &&block, int timeout_ms = -1) const
 	{
 		static_assert(std::is_trivially_destructible_v<T>, "a T that may own other blocks");

@@ -23,7 +23,9 @@ DEADLINE = 60
 
 def start(code, *args):
     """Another process; `d` is the domain in it."""
-    prelude = f'import hakmem, os, sys\nd = hakmem.Domain({NAME!r})\n'
+    prelude = f'''import hakmem, os, sys
+d = hakmem.Domain({NAME!r})
+'''
     return subprocess.Popen([sys.executable, '-c', prelude + code, *map(str, args)],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

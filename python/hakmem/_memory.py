@@ -4,8 +4,26 @@
 import ctypes
 import errno
 import os
+import threading
+import weakref
 
 from ._library import Stale, checked, failure, lib
+
+
+class Registry:
+    """Each block that Python refers to, once: a second Memory of it would free it, too."""
+
+    def __init__(self):
+        self.begin()
+        # A child after fork() has none, and another thread may have held the lock.
+        os.register_at_fork(after_in_child=self.begin)
+
+    def begin(self):
+        self.lock = threading.RLock()  # reentrant: a Memory may go at any moment
+        self.entries = {}              # address: weak reference to a Memory
+
+
+registry = Registry()
 
 
 class Member:
@@ -40,6 +58,8 @@ class Memory:
         self.owned = owned
         self.gone = False  # it is another process's by now
         self.ref = ref     # that it was found by
+        self.entry = weakref.ref(self)
+        registry.entries[address] = self.entry
 
     def exported(self):
         """A ctypes array over it that keeps it alive: whoever looks at the bytes refers to this."""
@@ -48,12 +68,16 @@ class Memory:
         return array
 
     def __del__(self, free=lib.hak_domain_free, owner=lib.hak_owner, me=lib.hak_self,
-                getpid=os.getpid):
-        # The library is asked, too: hak_root_set() by number may have published it.
-        if self.owned and getpid() == self.member.pid:
-            handle = self.member.handle
-            if owner(handle, self.address) == me(handle):
+                getpid=os.getpid, registry=registry):
+        if getpid() != self.member.pid:
+            return
+        handle = self.member.handle
+        with registry.lock:
+            # The library is asked, too: hak_root_set() by number may have published it.
+            if self.owned and owner(handle, self.address) == me(handle):
                 free(handle, self.address)
+            if registry.entries.get(self.address) is self.entry:
+                del registry.entries[self.address]
 
 
 class Block:
@@ -173,9 +197,18 @@ class Block:
 def found(member, ref):
     """The block of a ref."""
     handle = member.use()
-    ctypes.set_errno(0)
-    address = lib.hak_ref_get(handle, ref)
-    if not address:
-        raise failure(ctypes.get_errno(), f'ref {ref:#x}')
-    owned = lib.hak_owner(handle, address) == lib.hak_self(handle)
-    return Block(Memory(member, address, lib.hak_domain_usable_size(handle, address), owned, ref))
+    with registry.lock:
+        ctypes.set_errno(0)
+        address = lib.hak_ref_get(handle, ref)
+        if not address:
+            raise failure(ctypes.get_errno(), f'ref {ref:#x}')
+        owned = lib.hak_owner(handle, address) == lib.hak_self(handle)
+        entry = registry.entries.get(address)
+        memory = entry() if entry is not None else None
+        if entry is not None and memory is None and owned:
+            raise Stale(errno.ESTALE, f'ref {ref:#x}: the block is being freed')
+        if memory is None or memory.gone or memory.ref not in (0, ref):
+            size = lib.hak_domain_usable_size(handle, address)
+            memory = Memory(member, address, size, owned, ref)
+        memory.owned = owned
+        return Block(memory)

@@ -114,9 +114,10 @@ lib = _load()
 
 def failure(code, what):
     """The exception for a code, right after the call that failed."""
-    detail = lib.hak_detail().decode(errors='replace')
-    reason = detail or os.strerror(code)
-    return _CLASSES.get(code, Error)(code, f'{what}: {reason}')
+    kind = _CLASSES.get(code, Error)
+    # Time passes without words: the text is another failure's.
+    detail = '' if kind is TimedOut else lib.hak_detail().decode(errors='replace')
+    return kind(code, f'{what}: {detail or os.strerror(code)}')
 
 
 def checked(result, what):

@@ -172,6 +172,15 @@ static inline uint64_t hak_lease_with_holder(uint64_t word, uint32_t holder)
 	return (word & ~UINT64_C(0xffff)) | holder;
 }
 
+/* How many blocks a first slab's word allows to have half-words: all of them are in its own area. A
+ * run of several slabs has less than 1,024, a span one. Any word. */
+static inline uint32_t hak_lease_slots(uint64_t word)
+{
+	uint32_t class = hak_lease_class(word);
+
+	return class && class < HAK_CLASSES ? hak_class[class].blocks : 1;
+}
+
 /* Can it be a first slab's word of a run of blocks or a span? Any word, any slab of the range. */
 static inline bool hak_lease_is_run(uint64_t word, uint32_t slab, uint32_t slabs)
 {
@@ -419,19 +428,21 @@ struct hak_sweep {
 	uint32_t heir; /* a member's number: alive now, not only when the sweep began */
 	/* A bit for each number that is nobody's now: neither alive nor with a sweep to come. Who
 	 * gave to such a one died before taking it back; the block is dealt with as the dead one's.
-	 * Made anew for every step: a number may have been given out since. */
+	 * Made anew for every step, for a number may have been given out since. */
 	uint64_t nobody[HAK_MEMBERS / 64];
 	/* what was found, added up */
 	uint64_t slabs_freed, slabs_orphaned, blocks_freed, blocks_kept, broken;
 };
 
 /*
- * The sweep of a dead member, in bounded steps, each idempotent. FIRST, one by one or many at a
- * time, all channels [first, first + count) with hak_domain_sweep_names(): what the member was just
- * publishing (the step with channel 0 looks at the roots) or sending, and had linked, is published
- * or under way; places of what it had received become empty; the channels forget it. THEN, in any
- * order, all superslabs with hak_domain_sweep(). Interrupted, it begins again. Sweeps of several
- * members may alternate, but by one thread alone.
+ * The sweep of a dead member, in bounded steps, each idempotent. FIRST, upwards, one by one or many
+ * at a time, all channels [first, first + count) with hak_domain_sweep_names(); the step with the
+ * last one looks at the roots, too. What the member was just sending or publishing, and had linked,
+ * is under way or published; places of what it had received become empty; channels forget it. THEN,
+ * in any order, all superslabs with hak_domain_sweep(). Interrupted, it begins again.
+ *
+ * One member after the other in each domain: the next sweep begins when this one is complete, for
+ * it looks also for what the next one gave to this one too late for this sweep. By one thread.
  *
  * Both read words that anybody may have written over, each once, and bound them. `broken` counts
  * what no member writes; it is left as it is, out of everybody's reach.
@@ -465,8 +476,8 @@ int hak_domain_check(const struct hak_domain_view *view, const uint64_t alive[HA
 		     struct hak_domain_census *ret_census, uint32_t *ret_slab,
 		     const char **ret_reason);
 
-/* True if a root, or the ring of a channel, which is then *ret_channel, has the block at this
- * offset; HAK_CHANNELS: a root has. Looks through all of them. */
+/* True if the ring of a channel, which is then *ret_channel, or a root (HAK_CHANNELS) has the block
+ * at this offset. Looks through all of them. */
 bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
 			  uint32_t *ret_channel);
 

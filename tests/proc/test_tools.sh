@@ -168,8 +168,8 @@ check 'limits as JSON: all of the daemon, and of the user who asks' python3 -c '
 import json, os, sys
 limits = json.load(open(sys.argv[1]))["limits"]
 by_key = {l["key"]: l for l in limits}
-assert list(by_key) == """total-bytes sessions descriptors greeting-timeout node-bytes uid-bytes
-uid-sessions uid-descriptors uid-requests""".split(), by_key
+assert list(by_key) == """total-bytes sessions descriptors domains greeting-timeout node-bytes
+uid-bytes uid-sessions uid-descriptors uid-requests uid-domains""".split(), by_key
 for l in limits:
     scope = l["key"].split("-")[0] if l["key"].startswith(("uid", "node")) else "daemon"
     assert l["scope"] == scope and l.get("uid") == (os.geteuid() if scope == "uid" else None), l

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * workers.c - a pool of workers, one of which is killed at random; the work goes on, and every job
- * is done.
+ * workers.c - a pool of workers, which are killed at random; the work goes on, and every job is
+ * done.
  *
  * The boss sends jobs through one channel and gets them back, done, through another. A job is at
  * every moment the boss's, under way in a channel, or one worker's. When a worker dies, what it had
@@ -20,6 +20,7 @@
 
 #define WORKERS 4
 #define JOBS    400
+#define KILLS   7 /* in the course of them */
 
 /* What travels. Whoever owns it may write to it. */
 struct job {
@@ -161,13 +162,13 @@ static void boss(hak_domain *domain, hak_channel *todo, hak_channel *done, struc
 			check(r, "receiving a job");
 		}
 		again += look_at_events(domain, notes);
-		if (finished >= JOBS / 4 && !killed) {
+		if (killed < KILLS && finished >= (killed + 1) * JOBS / (KILLS + 1)) {
 			int victim = rand() % WORKERS;
 
 			check(kill(workers[victim], SIGKILL) ? -errno : 0, "kill");
 			waitpid(workers[victim], NULL, 0);
 			workers[victim] = hire(domain);
-			killed = 1;
+			killed++;
 		}
 	}
 	/* Nobody sends any more: the workers go home. */

@@ -72,8 +72,8 @@ else
 fi
 
 run "$bin/workers"
-check 'workers: one is killed, all jobs are done' ended 0 \
-	"worker * died"$'\n'"400 of 400 jobs done, [0-9]* sent again" ''
+check 'workers: some are killed, all jobs are done' ended 0 \
+	"worker * died"$'\n'"*400 of 400 jobs done, [0-9]* sent again" ''
 
 stop_daemon
 check 'the daemon stops as asked' [ "$status" = 0 ]

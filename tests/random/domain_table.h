@@ -115,6 +115,18 @@ static inline void verify(const struct block *block)
 		      again.index == place.index);
 }
 
+/* Whatever was given back to who can notice it, there is a hint of it. */
+static inline void verify_hint(uint32_t slab)
+{
+	uint64_t word = world.view.lease[slab];
+
+	if (!(word & HAK_LEASE_EXCEPTED) || hak_lease_holder(word) > NUMBERS ||
+	    world.view.hint[slab])
+		return;
+	for (uint32_t slot = 0; slot < hak_lease_slots(word); slot++)
+		check(world.view.half[hak_domain_index(slab, slot)] != HAK_HALF_FREED);
+}
+
 static inline void verify_all(void)
 {
 	uint64_t alive[HAK_MEMBERS / 64] = { 0 }, published = 0, moving = 0;
@@ -141,6 +153,8 @@ static inline void verify_all(void)
 	}
 	if (!world.queued) { /* nothing is left over that nobody knows of */
 		check(census.published == published && census.moving == moving);
-		check(!census.changing);
+		check(!census.changing && !census.claimed);
+		for (uint32_t i = 0; i < SLABS; i++)
+			verify_hint(i);
 	}
 }

@@ -18,7 +18,7 @@
  *	                   \_____________________ no memory, or nobody waits ______/ punch
  *
  * EQUATION  runs.taken == taken, granted and waste == what is charged to account and placement
- *           granted == granted; its lease words are not ABSENT, whatever they are
+ *           granted == number of bits of `held`; what the lease words say is a member's word
  */
 #pragma once
 
@@ -73,8 +73,9 @@ struct domain {
 	struct hak_domain_state *state;
 	struct hak_domain_view view;
 
-	void *tables; /* one mapping: the next four */
+	void *tables; /* one mapping: the next five */
 	struct hak_runs runs;
+	uint64_t *held;       /* granted */
 	uint64_t *waste;      /* taken, and to be punched */
 	uint8_t *part;        /* of a taken superslab: what it is charged to */
 	uint16_t *generation; /* of the slabs of absent superslabs, from when they were not */
@@ -137,7 +138,9 @@ uint32_t domain_take(struct domain *domain, uint32_t part, uint32_t count, uint3
 		     uint32_t *ret_part);
 /* What was taken, and is filled, becomes FREE. */
 void domain_grant(struct domain *domain, uint32_t first, uint32_t count);
-/* Taken ones that nobody was told of, or that are FREE no more: their memory goes back. */
+/* One that is granted isn't any more. */
+void domain_ungrant(struct domain *domain, uint32_t index);
+/* Taken ones that are not granted: their memory goes back. */
 void domain_waste(struct domain *domain, uint32_t first, uint32_t count);
 /* That has happened: they can be taken again. */
 void domain_wasted(struct domain *domain, uint32_t first, uint32_t count);

@@ -33,9 +33,12 @@ static bool done(struct conn *conn, int code, const char *text)
 {
 	const struct hak_wire_frame frame = hak_wire_done(code, text);
 
+	bool limit = code == -EDQUOT || code == -EMFILE || code == -ENOMEM;
+
 	if (code < 0)
-		log_limited(LOG_AT_INFO, "domain-refused", "pid=%d uid=%u code=%d reason=\"%s\"",
-			    (int)conn->peer.pid, conn->peer.uid, code, text);
+		log_limited(limit ? LOG_AT_WARNING : LOG_AT_DEBUG, "domain-refused",
+			    "pid=%d uid=%u code=%d reason=\"%s\"", (int)conn->peer.pid,
+			    conn->peer.uid, code, text);
 	return send_frame(conn, &frame, NULL, 0);
 }
 

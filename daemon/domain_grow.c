@@ -93,6 +93,7 @@ void domain_grant(struct domain *domain, uint32_t first, uint32_t count)
 				      hak_lease_make(HAK_HOLDER_NONE, HAK_LEASE_FREE, 0,
 						     domain->generation[slab], 0),
 				      memory_order_release);
+	hak_bits_fill(domain->held, first, count, true);
 	domain->granted += count;
 	if (domain->high < end)
 		domain->high = end;
@@ -101,6 +102,14 @@ void domain_grant(struct domain *domain, uint32_t first, uint32_t count)
 	/* Release: who sees the new end sees the words before it. */
 	atomic_store_explicit(&state->high, domain->high, memory_order_release);
 	shrink_look(domain);
+}
+
+void domain_ungrant(struct domain *domain, uint32_t index)
+{
+	hak_bits_fill(domain->held, index, 1, false);
+	domain->granted--;
+	/* Relaxed: a number for reports. */
+	atomic_store_explicit(&domain->state->granted, domain->granted, memory_order_relaxed);
 }
 
 void domain_waste(struct domain *domain, uint32_t first, uint32_t count)

@@ -112,14 +112,14 @@ static bool find_place(const struct domains *domains, uint64_t size, uint64_t *r
 
 /* ---- files ---- */
 
-static uint64_t waste_offset(uint32_t total)
+static uint64_t bitmap_bytes(uint32_t total)
 {
 	return hak_align_up(hak_runs_bytes(total), 64);
 }
 
 static uint64_t table_bytes(uint32_t total)
 {
-	return 2 * waste_offset(total) +
+	return 3 * bitmap_bytes(total) +
 	       (uint64_t)total * (HAK_SLABS_PER_SUPERSLAB * sizeof(uint16_t) + 1);
 }
 
@@ -127,13 +127,14 @@ static uint64_t table_bytes(uint32_t total)
 static int make_tables(struct domain *domain)
 {
 	uint32_t total = domain->view.superslabs;
-	uint64_t at = 2 * waste_offset(total);
+	uint64_t at = 3 * bitmap_bytes(total);
 	int r = hak_sys_map_anon(&domain->tables, table_bytes(total));
 
 	if (r < 0)
 		return r;
 	hak_runs_init(&domain->runs, domain->tables, total, 1);
-	domain->waste = hak_at(domain->tables, waste_offset(total));
+	domain->held = hak_at(domain->tables, bitmap_bytes(total));
+	domain->waste = hak_at(domain->tables, 2 * bitmap_bytes(total));
 	domain->generation = hak_at(domain->tables, at);
 	domain->part = hak_at(domain->tables,
 			      at + (uint64_t)total * HAK_SLABS_PER_SUPERSLAB * sizeof(uint16_t));

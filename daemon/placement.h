@@ -5,8 +5,8 @@
  * Counted is what a superslab is meant for: where its node is full, the kernel takes the nearest
  * one, unless the policy is strict.
  *
- * EQUATION  held[p] == sum of placed.held[p] over the sessions;
- *           sum of placed.held == what the session's region has leased
+ * EQUATION  held[p] == sum of placed.held[p] over sessions and domains;
+ *           sum of placed.held == what the session's region has leased, the domain has taken
  */
 #pragma once
 
@@ -22,7 +22,7 @@ struct placement {
 	uint64_t hits[HAK_PARTS_MAX]; /* how often that limit said no */
 };
 
-/* One session's part of it. */
+/* The part of a session or a domain in it. */
 struct placed {
 	uint32_t held[HAK_PARTS_MAX];
 };

@@ -66,13 +66,12 @@ static bool take(struct domain *domain, uint32_t index)
 /* One superslab of a pass. */
 static void visit(struct domain *domain, uint32_t index)
 {
-	if (!hak_runs_taken(&domain->runs, index, 1) || !is_free(domain, index))
+	/* Its words may claim to be FREE while it is just being filled, or punched. */
+	if (!(domain->held[index / 64] >> (index % 64) & 1) || !is_free(domain, index))
 		return;
 	if (domain->give && take(domain, index)) {
 		domain->give--;
-		domain->granted--;
-		atomic_store_explicit(&domain->state->granted, domain->granted,
-				      memory_order_relaxed); /* a number for reports */
+		domain_ungrant(domain, index);
 		domain_waste(domain, index, 1);
 		return;
 	}

@@ -20,7 +20,7 @@ struct hak_report_status {
 	uint64_t now_ns;
 	uint64_t sessions;       /* now */
 	uint64_t sessions_total; /* since start */
-	uint64_t leased_bytes;   /* now, frozen ones included */
+	uint64_t leased_bytes;   /* now, frozen ones and domains included */
 	uint64_t frozen_bytes;   /* now */
 	uint64_t huge_bytes;     /* of the leased ones, built as 2 MiB pages */
 	uint64_t requests_total;

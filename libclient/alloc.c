@@ -345,6 +345,7 @@ void *hak_resize_slow(void *p, size_t size)
 
 size_t hak_give_back(void)
 {
+	hak_domains_trim();
 	if (!ready())
 		return hak_tiny.checked ? hak_checked_give_back() : 0;
 	reclaim();

@@ -21,13 +21,13 @@ HAK_INLINE uintptr_t hak_domain_tls(uint32_t word)
 /* By hand: the addition takes the word from memory, and the handle need not be kept. */
 HAK_INLINE uintptr_t hak_domain_bins_at(uintptr_t handle, uintptr_t tls)
 {
-	__asm__ volatile("addq %%fs:(%1), %0" : "+r"(handle) : "r"(tls) : "cc");
+	__asm__ volatile("addq %%fs:(%1), %0" : "+r"(handle) : "r"(tls) : "cc", "memory");
 	return handle;
 }
 
 HAK_INLINE hak_domain *hak_domain_again(uintptr_t bins, uintptr_t tls)
 {
-	__asm__ volatile("subq %%fs:(%1), %0" : "+r"(bins) : "r"(tls) : "cc");
+	__asm__ volatile("subq %%fs:(%1), %0" : "+r"(bins) : "r"(tls) : "cc", "memory");
 	return (hak_domain *)bins;
 }
 

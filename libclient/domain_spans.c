@@ -56,7 +56,7 @@ static bool gather_in(hak_domain *d, uint32_t at, uint32_t n)
 	bool found = false;
 
 	for (uint32_t slab = at * HAK_SLABS_PER_SUPERSLAB; slab < end; slab++) {
-		/* Acquire: pairs with the release of the sweep; the half-words are as it left them. */
+		/* Acquire: pairs with the sweep's release; half-words are as it left them. */
 		uint64_t word = atomic_load_explicit(&d->view.lease[slab], memory_order_acquire);
 
 		if (hak_lease_holder(word) != HAK_HOLDER_ORPHAN ||

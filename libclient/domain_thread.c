@@ -201,6 +201,25 @@ void hak_domain_thread_flush(hak_domain *d)
 	pthread_mutex_unlock(&d->mutex);
 }
 
+void hak_domains_trim(void)
+{
+	/* So none is closed meanwhile. */
+	pthread_mutex_lock(&hak_domains.lock);
+	for (uint32_t i = 0; i < HAK_DOMAINS_MAX; i++) {
+		hak_domain *d =
+			atomic_load_explicit(&hak_domains.place[i].domain, memory_order_relaxed);
+
+		if (!d || d->forked || d->readonly)
+			continue;
+		hak_domain_thread_flush(d);
+		pthread_mutex_lock(&d->mutex);
+		(void)hak_domain_collect(d, true);
+		(void)hak_domain_shed(d);
+		pthread_mutex_unlock(&d->mutex);
+	}
+	pthread_mutex_unlock(&hak_domains.lock);
+}
+
 /* The arrays go back to the store, whatever is in them. */
 static void give_arrays(struct hak_domain_bins *bins)
 {

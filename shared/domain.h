@@ -12,8 +12,7 @@
  * META
  *   0x00000  struct hak_root[1024]     names of refs
  *   0x10000  struct hak_channel_desc[256]
- *   0x40000  heir[1024]                8 bytes a member number: who is to have what it owns
- *   0x42000  lease[32 per superslab]   8 bytes a slab: who holds it, as what
+ *   0x40000  lease[32 per superslab]   8 bytes a slab: who holds it, as what
  *   then     hint[32 per superslab]    1 byte a slab: something was given back to its holder
  *   then     generation[]              1 byte a block, 128 KiB a superslab
  *   then     half[]                    2 bytes a block, 256 KiB a superslab
@@ -277,12 +276,10 @@ HAK_PIN_FIELD(struct hak_channel_desc, senders, 192);
 /* ---- meta: where things are ---- */
 
 #define HAK_META_CHANNELS 0x10000u
-#define HAK_META_HEIRS    0x40000u
-#define HAK_META_LEASES   0x42000u
+#define HAK_META_LEASES   0x40000u
 static_assert(HAK_META_CHANNELS == HAK_ROOTS * sizeof(struct hak_root), "roots");
-static_assert(HAK_META_HEIRS == HAK_META_CHANNELS + HAK_CHANNELS * sizeof(struct hak_channel_desc),
+static_assert(HAK_META_LEASES == HAK_META_CHANNELS + HAK_CHANNELS * sizeof(struct hak_channel_desc),
 	      "channels");
-static_assert(HAK_META_LEASES == HAK_META_HEIRS + HAK_MEMBERS * sizeof(uint64_t), "heirs");
 
 #define HAK_SUPERSLAB_BLOCKS (HAK_SLABS_PER_SUPERSLAB * 4096u)
 
@@ -320,7 +317,6 @@ struct hak_domain_view {
 	char *data; /* NULL where it is not mapped: in the daemon */
 	struct hak_root *roots;
 	struct hak_channel_desc *channels;
-	_Atomic uint64_t *heir; /* by member number, written by that member: a hak_member, or 0 */
 	_Atomic uint64_t *lease;
 	_Atomic uint8_t *hint;
 	_Atomic uint8_t *generation;
@@ -337,7 +333,6 @@ static inline void hak_domain_view_init(struct hak_domain_view *view, void *meta
 	view->data = data;
 	view->roots = meta;
 	view->channels = hak_at(meta, HAK_META_CHANNELS);
-	view->heir = hak_at(meta, HAK_META_HEIRS);
 	view->lease = hak_at(meta, HAK_META_LEASES);
 	view->hint = hak_at(meta, hak_meta_hints(superslabs));
 	view->generation = hak_at(meta, hak_meta_generations(superslabs));

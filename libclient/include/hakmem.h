@@ -58,7 +58,7 @@ size_t hak_malloc_batch(size_t size, size_t n, void **ret);
 void hak_free_batch(size_t n, void **p);
 
 /* Gives free memory back to the daemon or the kernel, from the calling thread's cache and from the
- * process; the bytes handed back, in whole superslabs. */
+ * process; the bytes handed back, in whole superslabs. In domains, to all members; not counted. */
 size_t hak_trim(void);
 
 /* 1 if p lies in a superslab of this process's heap, else 0. Async-signal-safe. */
@@ -203,7 +203,9 @@ int hak_domain_unlink(const char *name);
 /* As hak_malloc() and hak_aligned_alloc(), in a domain. ENOMEM: its quota, or no memory; EROFS. */
 void *hak_domain_alloc(hak_domain *domain, size_t size);
 void *hak_domain_aligned_alloc(hak_domain *domain, size_t align, size_t size);
-/* Frees a block that the caller's process owns, or a published one. hak_free(p) does the same. */
+/* Frees a block that the caller's process owns, or a published one. hak_free(p) does the same, and
+ * hak_realloc() keeps a block in its domain. Another's block, or none, ends the program with a
+ * message; in a child after fork() an inherited block is left alone. */
 void hak_domain_free(hak_domain *domain, void *p);
 /* The bytes at p that may be used; 0: not a block of this domain. */
 size_t hak_domain_usable_size(hak_domain *domain, const void *p);

@@ -1,163 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A member of a domain that has no daemon: three files, so many superslabs granted from the start.
- * Other members are forked children.
- */
-#include "tests/unit/unit.h"
+/* What a member does with a domain, by itself and with another one; no daemon. */
+#include "tests/unit/domain_local.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "libclient/client.h"
-#include "libclient/domain_view.h"
+#include "libclient/heap.h"
 #include "tests/death.h"
-#include "tests/must.h"
-
-#define SUPERS    64u
-#define MEMBER(n) (((hak_member)7 << 16) | (n))
-
-static struct {
-	int fds[HAK_WIRE_FDS_MAX];
-	struct hak_domain_state *state;
-	struct hak_wire_domain reply;
-	_Atomic uintptr_t *word; /* shared with children */
-	hak_domain *d;
-} local;
-
-static int file(uint64_t size)
-{
-	int fd = -1;
-
-	must(hak_sys_memfd(&fd, "test", size, false) == 0);
-	return fd;
-}
-
-/* The calling process becomes member `n`. */
-static hak_domain *enter(uint32_t n, uint32_t slot)
-{
-	hak_domain *d = NULL;
-	int fd = dup(local.fds[HAK_DOMAIN_FD_EVENTS]);
-	int fds[] = { local.fds[0], local.fds[1], local.fds[2], fd };
-
-	must(hak_domain_thread_init() == 0);
-	local.reply.member = MEMBER(n);
-	must(hak_domain_view_open(&d, &local.reply, fds, slot, false) == 0);
-	d->refs = 1;
-	hak_domains.place[slot].domain = d;
-	hak_domains.place[slot].base = (uintptr_t)d->base;
-	hak_domains.place[slot].size = d->size;
-	return d;
-}
-
-static void leave(hak_domain *d)
-{
-	hak_domains.place[d->slot].size = 0;
-	hak_domains.place[d->slot].domain = NULL;
-	hak_domain_unbind_all(d);
-	hak_domain_view_close(d);
-}
-
-static void grant(uint32_t supers)
-{
-	struct hak_domain_view view;
-	void *meta;
-
-	must(hak_sys_map_shared(&meta, NULL, local.fds[HAK_DOMAIN_FD_META], 0,
-				hak_meta_size(SUPERS)) == 0);
-	hak_domain_view_init(&view, meta, NULL, SUPERS, 1);
-	for (uint32_t i = 0; i < supers * HAK_SLABS_PER_SUPERSLAB; i++)
-		view.lease[i] = hak_lease_make(0, HAK_LEASE_FREE, 0, 0, 0);
-	local.state->granted = local.state->high = supers;
-	(void)hak_sys_unmap(meta, hak_meta_size(SUPERS));
-}
-
-static int setup(void **state)
-{
-	uint64_t base = HAK_DOMAIN_AREA_FIRST + HAK_DOMAIN_ALIGN_MAX;
-	void *p;
-
-	(void)state;
-	(void)hak_client_start();
-	unit_watchdog();
-	local.fds[HAK_DOMAIN_FD_DATA] = file((uint64_t)SUPERS << HAK_SUPERSLAB_SHIFT);
-	local.fds[HAK_DOMAIN_FD_META] = file(hak_meta_size(SUPERS));
-	local.fds[HAK_DOMAIN_FD_STATE] = file(HAK_STATE_SIZE);
-	local.fds[HAK_DOMAIN_FD_EVENTS] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	must(hak_sys_map_shared(&p, NULL, local.fds[HAK_DOMAIN_FD_STATE], 0, HAK_STATE_SIZE) == 0);
-	local.state = p;
-	must(hak_sys_map_shared(&p, NULL, file(4096), 0, 4096) == 0);
-	local.word = p;
-	local.state->magic = HAK_STATE_MAGIC;
-	local.state->version = HAK_DOMAIN_VERSION;
-	local.state->superslabs = SUPERS;
-	local.state->quota = (uint64_t)SUPERS << HAK_SUPERSLAB_SHIFT;
-	local.state->base = base;
-	local.state->id = 1;
-	local.state->tag = 1;
-	memcpy(local.state->name, "test", 5);
-	for (uint32_t n = 1; n < 4; n++) {
-		local.state->member[n].id = MEMBER(n);
-		local.state->member[n].state = HAK_MEMBER_ALIVE;
-	}
-	local.reply = (struct hak_wire_domain){ .id = 1, .base = base, .superslabs = SUPERS };
-	grant(SUPERS);
-	local.d = enter(1, 0);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	leave(local.d);
-	for (unsigned i = 0; i < HAK_WIRE_FDS_MAX; i++)
-		hak_sys_close(local.fds[i]);
-	(void)hak_sys_unmap(local.state, HAK_STATE_SIZE);
-	(void)hak_sys_unmap((void *)(uintptr_t)local.word, 4096);
-	return 0;
-}
-
-/* Runs fn as member 2 in a child and waits for its end. */
-static void as_another(void (*fn)(hak_domain *d))
-{
-	pid_t pid = fork();
-	int status;
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		fn(enter(2, 1));
-		_Exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
-static struct hak_domain_stat stat_of(hak_domain *d)
-{
-	struct hak_domain_stat s = { .size = sizeof(s) };
-
-	assert_int_equal(hak_domain_stat_get(d, &s), 0);
-	return s;
-}
-
-static void give_everything_back(hak_domain *d)
-{
-	hak_domain_thread_flush(d);
-	pthread_mutex_lock(&d->mutex);
-	(void)hak_domain_collect(d, true);
-	(void)hak_domain_shed(d);
-	pthread_mutex_unlock(&d->mutex);
-}
-
-static void assert_all_free(hak_domain *d)
-{
-	give_everything_back(d);
-	assert_int_equal(stat_of(d).own_bytes, 0);
-	assert_int_equal(stat_of(d).free_bytes, stat_of(d).granted_bytes);
-}
 
 static void blocks_of_all_sizes_are_distinct(void **state)
 {
@@ -290,6 +139,7 @@ static void what_was_given_comes_back(void **state)
 		*local.word = (uintptr_t)p;
 		as_another(frees_the_word);
 		assert_int_equal(stat_of(d).freed, 1);
+		assert_is_sound(d);
 		give_everything_back(d);
 		assert_int_equal(stat_of(d).freed, 0);
 	}
@@ -567,6 +417,31 @@ static void events_of_others_come_in_order(void **state)
 	}
 }
 
+static void without_a_daemon_nothing_opens(void **state)
+{
+	hak_domain *d = NULL;
+
+	(void)state;
+	assert_int_equal(hak_domain_open(&d, "test", HAK_CREATE, NULL), -ENOTCONN);
+	assert_string_equal(hak_detail(), "there is no hakmemd");
+	assert_int_equal(hak_domain_open(&d, "no name", HAK_CREATE, NULL), -EINVAL);
+	assert_int_equal(hak_domain_unlink("test"), -ENOTCONN);
+	assert_null(d);
+	/* And the next one may try. */
+	assert_int_equal(hak_heap.session.state, HAK_SESSION_NONE);
+}
+
+static void trim_gives_up_what_is_free(void **state)
+{
+	void *p = hak_domain_alloc(local.d, 100);
+
+	(void)state;
+	hak_domain_free(local.d, p);
+	assert_int_equal(stat_of(local.d).own_bytes, HAK_SLAB_SIZE);
+	(void)hak_trim();
+	assert_int_equal(stat_of(local.d).own_bytes, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -586,7 +461,15 @@ int main(void)
 		TEST(anothers_block_is_not_freed),
 		TEST(a_childs_handle_is_dead),
 		TEST(events_of_others_come_in_order),
+		TEST(trim_gives_up_what_is_free),
+		TEST(without_a_daemon_nothing_opens),
 	};
+	const struct hak_options options = { .size = sizeof(options),
+					     .socket = "/nowhere/hakmemd.sock",
+					     .mode = HAK_INFO_EMBEDDED };
+
+	if (hak_init(&options))
+		return 1;
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,8 +97,8 @@ HAK_EXPORT hak_channel *hak_channel_close(hak_channel *channel)
 	if (*at)
 		*at = channel->next;
 	if (channel->domain && !channel->domain->forked)
-		hak_channel_leave(channel->view.desc, channel->domain->me,
-				  channel->flags & ~sides_left(channel));
+		(void)hak_channel_leave(channel->view.desc, channel->domain->me,
+					channel->flags & ~sides_left(channel));
 	pthread_mutex_unlock(&hak_domains.lock);
 	hak_free(channel);
 	return NULL;

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "libclient/channel.h"
 #include "libclient/client.h"
 #include "libclient/domain_view.h"
 #include "libclient/heap.h"
@@ -263,6 +264,7 @@ static void leave(hak_domain *d)
 		hak_domain_unbind_all(d);
 		pthread_mutex_unlock(&d->mutex);
 	}
+	hak_channels_forget(d);
 	/* Before the daemon hears of it: from then on others may get what was ours. */
 	hak_domain_view_close(d);
 	if (!forked)

@@ -37,13 +37,13 @@
  * used: setting a channel up is setting the descriptor's `ring`.
  *
  * WAIT AND WAKE  receivers: read sent; receivers_wait = 1; full fence; look again; futex_wait(sent,
- * as read). In this order, for a sender, after its half-word: full fence; if receivers_wait is 1: 0,
- * then sent++, then wake all; who announces himself between the two has read the old count. Likewise
- * the other way. A waiter that dies leaves a flag, which costs one system call. One who dies between
- * flag and wake leaves a waiter asleep: a waiter never waits for long at a time, for this and
- * because a zeroed page must not make it wait for ever.
+ * as read). In this order, for a sender, after its half-word: full fence; if receivers_wait is 1:
+ * 0, then sent++, then wake all; who announces himself between the two has read the old count.
+ * Likewise the other way. A waiter that dies leaves a flag, which costs one system call. One who
+ * dies between flag and wake leaves a waiter asleep until the sweep: a waiter never waits for long
+ * at a time, for this and because a zeroed page must not make it wait for ever.
  *
- * tests/models/channel.pml is the model of this.
+ * tests/models/channel.pml and wait.pml are the models of this.
  */
 #pragma once
 
@@ -117,10 +117,10 @@ enum hak_channel_side {
 	HAK_CHANNEL_RECEIVERS = 2,
 };
 
-/* The member is on these sides (a sum) from now on; not any more, and all who wait look again. The
- * latter also for the dead. */
+/* The member is on these sides (a sum) from now on; not any more, and if it was, all who wait look
+ * again. The latter also for the dead. */
 void hak_channel_enter(struct hak_channel_desc *desc, uint32_t member, uint32_t sides);
-void hak_channel_leave(struct hak_channel_desc *desc, uint32_t member, uint32_t sides);
+bool hak_channel_leave(struct hak_channel_desc *desc, uint32_t member, uint32_t sides);
 /* There was somebody on that side, and all are gone. Who then finds it empty, finds it so for good
  * (or until somebody comes). */
 bool hak_channel_deserted(const struct hak_channel_desc *desc, enum hak_channel_side side);

@@ -34,7 +34,7 @@ void hak_channel_enter(struct hak_channel_desc *desc, uint32_t member, uint32_t 
 	atomic_fetch_or_explicit(&desc->used, sides, memory_order_release);
 }
 
-void hak_channel_leave(struct hak_channel_desc *desc, uint32_t member, uint32_t sides)
+bool hak_channel_leave(struct hak_channel_desc *desc, uint32_t member, uint32_t sides)
 {
 	uint64_t bit = UINT64_C(1) << member % 64;
 	uint64_t was = 0;
@@ -47,23 +47,29 @@ void hak_channel_leave(struct hak_channel_desc *desc, uint32_t member, uint32_t 
 		was |= atomic_fetch_and_explicit(&desc->receivers[member / 64], ~bit,
 						 memory_order_release);
 	if (!(was & bit))
-		return;
-	wake(desc, HAK_CHANNEL_SENDERS);
-	wake(desc, HAK_CHANNEL_RECEIVERS);
+		return false;
+	/* Whether they are announced or not: the dead may have taken the flag, and not come to the
+	 * rest. */
+	for (uint32_t side = HAK_CHANNEL_SENDERS; side <= HAK_CHANNEL_RECEIVERS; side++) {
+		atomic_exchange_explicit(flag_of(desc, side), 0, memory_order_acq_rel);
+		wake(desc, side);
+	}
+	return true;
 }
 
 bool hak_channel_deserted(const struct hak_channel_desc *desc, enum hak_channel_side side)
 {
 	const _Atomic uint64_t *members =
 		side == HAK_CHANNEL_SENDERS ? desc->senders : desc->receivers;
-	uint64_t any = 0;
 
 	/* Acquire: see hak_channel_enter() and hak_channel_leave(). */
 	if (!(atomic_load_explicit(&desc->used, memory_order_acquire) & side))
 		return false;
-	for (uint32_t i = 0; i < HAK_MEMBERS / 64; i++)
-		any |= atomic_load_explicit(&members[i], memory_order_acquire);
-	return !any;
+	for (uint32_t i = 0; i < HAK_MEMBERS / 64; i++) {
+		if (atomic_load_explicit(&members[i], memory_order_acquire))
+			return false;
+	}
+	return true;
 }
 
 uint32_t hak_channel_announce(struct hak_channel_desc *desc, enum hak_channel_side side)
@@ -94,8 +100,7 @@ void hak_channel_rouse(struct hak_channel_desc *desc, enum hak_channel_side side
 	/* Relaxed: a look, so that a flag that is not set is not written. */
 	if (HAK_LIKELY(!atomic_load_explicit(flag, memory_order_relaxed)))
 		return;
-	/* Before the count: a flag that is set after this was set by one who has read the old count,
-	 * or is for us to leave. */
+	/* Before the count: whoever set a flag that this takes away has read the old count. */
 	if (atomic_exchange_explicit(flag, 0, memory_order_acq_rel))
 		wake(desc, side);
 }

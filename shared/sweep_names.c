@@ -69,12 +69,11 @@ static void sweep_channel(const struct hak_domain_view *view, struct hak_sweep *
 
 	for (uint32_t i = 0; i < capacity; i++)
 		changed |= sweep_word(view, sweep, channel, &hak_channel_ring(view, channel)[i]);
-	if (changed) {
+	if (!hak_channel_leave(desc, sweep->member, HAK_CHANNEL_SENDERS | HAK_CHANNEL_RECEIVERS) &&
+	    changed) {
 		hak_channel_rouse(desc, HAK_CHANNEL_RECEIVERS);
 		hak_channel_rouse(desc, HAK_CHANNEL_SENDERS);
 	}
-	/* Wakes all: it may have died before it woke somebody. */
-	hak_channel_leave(desc, sweep->member, HAK_CHANNEL_SENDERS | HAK_CHANNEL_RECEIVERS);
 }
 
 void hak_domain_sweep_names(const struct hak_domain_view *view, struct hak_sweep *sweep,

@@ -134,7 +134,7 @@ static void *send_all(void *arg)
 		write_message(w, offset, seq);
 		put_waits(&there, w->me, offset);
 	}
-	hak_channel_leave(there.desc, w->me, HAK_CHANNEL_SENDERS);
+	(void)hak_channel_leave(there.desc, w->me, HAK_CHANNEL_SENDERS);
 	return NULL;
 }
 

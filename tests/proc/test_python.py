@@ -6,8 +6,10 @@ import ctypes
 import errno
 import gc
 import os
+import signal
 import subprocess
 import sys
+import threading
 import unittest
 
 import hakmem
@@ -323,6 +325,44 @@ class Channels(WithDomain):
         both.close()
         with self.assertRaises(ValueError):
             both.recv()
+
+    def test_signals_are_handled_while_it_waits(self):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, interrupt))
+        both = self.d.channel('both', send=True, recv=True)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with self.assertRaises(KeyboardInterrupt):
+            both.recv()
+
+    def test_threads(self):
+        # Blocks go round: each is had by one thread at a time, in Python's books, too.
+        both = self.d.channel('round', send=True, recv=True)
+        seen = []
+
+        def turn():
+            for _ in range(500):
+                block = both.recv(DEADLINE)
+                ref = block.ref
+                if self.d.get(ref).address != block.address or not block.owned:
+                    return
+                block.view()[0] = (block.view()[0] + 1) % 251
+                both.send(block, DEADLINE)
+            seen.append(True)
+
+        for _ in range(8):
+            block = self.d.alloc(100)
+            block.view()[0] = 0
+            both.send(block)
+        threads = [threading.Thread(target=turn) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(seen), 4)
+        self.assertEqual(self.d.stat()['moving'], 8)
+        self.assertEqual(sum(both.recv(0).view()[0] for _ in range(8)) % 251, 2000 % 251)
 
     def test_arguments(self):
         with self.assertRaises(hakmem.Error):

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hakmem.hpp - the process heap of hakmem for C++17 containers.
+ * hakmem.hpp - hakmem for C++17: the process heap for containers, and shared domains.
  *
  *	hakmem::heap_resource()          a std::pmr::memory_resource, the same object for everyone
  *	hakmem::allocator<T>             for containers that take their allocator as a type
+ *	hakmem::domain and its kin       in <hakmem_domain.hpp>
  *
- * Stateless: memory from one may be given back through the other, or with hak_free(). Thread-safe.
- * Throws std::bad_alloc where memory is short.
+ * The first two are stateless: memory from one may be given back through the other, or with
+ * hak_free(). Thread-safe. They throw std::bad_alloc where memory is short.
  */
 #ifndef HAKMEM_HPP
 #define HAKMEM_HPP
@@ -17,6 +18,7 @@
 #include <new>
 
 #include <hakmem.h>
+#include <hakmem_domain.hpp>
 
 namespace hakmem
 {

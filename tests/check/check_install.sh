@@ -51,7 +51,8 @@ verdict "meson install works with DESTDIR" installs
 verdict "everything that users need is installed" there sbin/hakmemd bin/hakctl bin/hakrun \
 	bin/hakbench hakmem-bench/hakrecord.so hakmem-bench/python.trace \
 	hakbench_lib/trace.py libhakclient.so.0 libhakclient.so libhakmalloc.so libhakclient.a \
-	include/hakmem.h include/hakmem.hpp hakmem.pc hakmem/hakmemd.conf hakmemd.service \
+	include/hakmem.h include/hakmem.hpp include/hakmem_domain.hpp include/hakmem_offset.hpp \
+	hakmem.pc hakmem/hakmemd.conf hakmemd.service \
 	hakmemd.socket sysusers.d/hakmem.conf completions/hakctl completions/hakrun
 verdict "README's C example compiles as shown and runs" example
 tap_done

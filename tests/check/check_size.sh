@@ -17,14 +17,16 @@ long_files()
 			FNR == max + 1 { print FILENAME ":" FNR ": longer than " max " lines" }'
 }
 
-# In kernel style only a function has its opening brace alone in column 0.
+# In kernel style only a function has its opening brace alone in column 0, and in C++ namespaces and
+# classes.
 long_functions()
 {
 	# shellcheck disable=SC2016 # an awk program
 	sources "${all_code[@]}" | xargs -r -d '\n' awk -v max="$MAX_FUNCTION" '
-		FNR == 1 { start = 0 }
+		FNR == 1 { start = type = 0 }
 		/^[A-Za-z_].*\(/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }
-		/^\{/ { start = FNR }
+		/^(template <.*> )?(namespace|class|struct) [^()]*$/ { type = FNR }
+		/^\{/ && type != FNR - 1 { start = FNR }
 		/^\}/ && start {
 			if (FNR - start - 1 > max)
 				printf "%s:%d: %s() has %d lines, %d are allowed\n",

@@ -10,27 +10,25 @@
 #include "bench/workloads/shared/pass_side.h"
 #include "shared/sys.h"
 
-#define HEAD              #define WARM 200 /* rounds before the first that counts */
-64 /* bytes that are written and read of a message that is not of interest as a whole */
+#define HEAD \
+	64 /* bytes that are written and read of a message that is not of interest as a whole */
+#define WARM 200 /* rounds before the first that counts */
 
-	static const struct work_variant variants[] = {
-		{ "64", "64 bytes, there and back", 400000, 64, 64, 1, 2 },
-		{ "4k", "4 KiB, there and back, the first 64 bytes used", 400000, 4096, 4096, 1,
-		  2 },
-		{ "4k-whole", "4 KiB, there and back, all of it used", 400000, 4096, 4096, 1, 2 },
-		{ "64-flow", "64 bytes, in one direction", 400000, 64, 64, 1, 2 },
-		{ "4k-flow", "4 KiB, in one direction, the first 64 bytes used", 400000, 4096, 4096,
-		  1, 2 },
+static const struct work_variant variants[] = {
+	{ "64", "64 bytes, there and back", 400000, 64, 64, 1, 2 },
+	{ "4k", "4 KiB, there and back, the first 64 bytes used", 400000, 4096, 4096, 1, 2 },
+	{ "4k-whole", "4 KiB, there and back, all of it used", 400000, 4096, 4096, 1, 2 },
+	{ "64-flow", "64 bytes, in one direction", 400000, 64, 64, 1, 2 },
+	{ "4k-flow", "4 KiB, in one direction, the first 64 bytes used", 400000, 4096, 4096, 1, 2 },
 #if PASS_LARGEST >= 1 << 20
-		{ "1m", "1 MiB, there and back, the first 64 bytes used", PASS_LARGE, 1 << 20,
-		  1 << 20, 1, 2 },
-		{ "1m-whole", "1 MiB, there and back, all of it used", 2000, 1 << 20, 1 << 20, 1,
-		  2 },
-		{ "1m-flow", "1 MiB, in one direction, the first 64 bytes used", PASS_LARGE,
-		  1 << 20, 1 << 20, 1, 2 },
+	{ "1m", "1 MiB, there and back, the first 64 bytes used", PASS_LARGE, 1 << 20, 1 << 20, 1,
+	  2 },
+	{ "1m-whole", "1 MiB, there and back, all of it used", 2000, 1 << 20, 1 << 20, 1, 2 },
+	{ "1m-flow", "1 MiB, in one direction, the first 64 bytes used", PASS_LARGE, 1 << 20,
+	  1 << 20, 1, 2 },
 #endif
-		{ 0 },
-	};
+	{ 0 },
+};
 
 static const struct work_info info = {
 	.name = "shared_pass",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * iceoryx: a publisher with one subscriber in each direction, and a RouDi of our own. There can be
- * but one RouDi on a machine: where another runs, ours does not start.
+ * but one RouDi on a machine: ours waits for its turn.
  */
 #include "bench/workloads/shared/pass_side.h"
 
@@ -21,7 +21,9 @@
 #include "shared/sys.h"
 
 #define READY    "RouDi is ready for clients"
-#define READY_NS UINT64_C(30000000000)
+#define TAKEN    "is RouDi still running?"
+#define TURN_NS  UINT64_C(30000000000)
+#define PAUSE_NS 100000000
 /* A chunk begins with a header. */
 #define POOLS                                              \
 	"[general]\nversion = 1\n[[segment]]\n"            \
@@ -46,24 +48,20 @@ static _Noreturn void be_roudi(const char *config, int tell)
 	_exit(1);
 }
 
-static void wait_ready(int from)
+/* False: it has ended, and `text` is what it said. */
+static bool is_ready(int from, char *text, size_t size)
 {
-	uint64_t begin = hak_sys_now_ns();
-	char text[4096];
 	size_t n = 0;
 	ssize_t got;
 
-	while (n < sizeof(text) - 1 && (got = read(from, text + n, sizeof(text) - 1 - n)) > 0) {
+	while (n < size - 1 && (got = read(from, text + n, size - 1 - n)) > 0) {
 		n += (size_t)got;
 		text[n] = '\0';
 		if (strstr(text, READY))
-			return;
-		if (hak_sys_now_ns() - begin > READY_NS)
-			break;
+			return true;
 	}
 	text[n] = '\0';
-	(void)fprintf(stderr, "%s\n", text);
-	work_die("no RouDi; is there another one?");
+	return false;
 }
 
 /* It ends whoever is registered when it is told to end itself. This program is until its own end:
@@ -74,24 +72,46 @@ static void stop_roudi(void)
 	(void)waitpid(roudi, NULL, 0);
 }
 
-/* The pipe stays open: it would die of a message that nobody reads. */
-static void start_roudi(void)
+/* Its messages are read until it is ready; the pipe stays open, or it would die of a later one. */
+static bool try_roudi(const char *config, char *text, size_t size)
 {
-	char config[] = "/tmp/hakbench.XXXXXX";
-	int ends[2], fd = mkstemp(config);
+	int ends[2];
 
-	if (fd < 0 || write(fd, POOLS, strlen(POOLS)) != (ssize_t)strlen(POOLS) || close(fd) ||
-	    pipe2(ends, 0))
-		work_die("RouDi cannot be told what to do");
+	if (pipe2(ends, O_CLOEXEC))
+		work_die("no pipe");
 	roudi = fork();
 	if (roudi < 0)
 		work_die("cannot start a process");
 	if (!roudi)
 		be_roudi(config, ends[1]);
 	(void)close(ends[1]);
-	(void)atexit(stop_roudi);
-	wait_ready(ends[0]);
+	if (is_ready(ends[0], text, size))
+		return true;
+	(void)close(ends[0]);
+	(void)kill(roudi, SIGKILL);
+	(void)waitpid(roudi, NULL, 0);
+	return false;
+}
+
+static void start_roudi(void)
+{
+	uint64_t begin = hak_sys_now_ns();
+	char config[] = "/tmp/hakbench.XXXXXX", text[4096];
+	int fd = mkstemp(config);
+	bool ready;
+
+	if (fd < 0 || write(fd, POOLS, strlen(POOLS)) != (ssize_t)strlen(POOLS) || close(fd))
+		work_die("RouDi cannot be told what to do");
+	/* The other one may be that of a benchmark, which ends. */
+	while (!(ready = try_roudi(config, text, sizeof(text))) && strstr(text, TAKEN) &&
+	       hak_sys_now_ns() - begin < TURN_NS)
+		daemon_pause(PAUSE_NS);
 	(void)unlink(config);
+	if (!ready) {
+		(void)fprintf(stderr, "%s\n", text);
+		work_die("RouDi does not start");
+	}
+	(void)atexit(stop_roudi);
 }
 
 void pass_open(struct side *side, size_t size)

@@ -12,11 +12,14 @@
  * META
  *   0x00000  struct hak_root[1024]     names of refs
  *   0x10000  struct hak_channel_desc[256]
- *   0x40000  lease[32 per superslab]   8 bytes a slab: who holds it, as what
+ *   0x40000  heir[1024]                8 bytes a member number: who is to have what it owns
+ *   0x42000  lease[32 per superslab]   8 bytes a slab: who holds it, as what
  *   then     hint[32 per superslab]    1 byte a slab: something was given back to its holder
  *   then     generation[]              1 byte a block, 128 KiB a superslab
  *   then     half[]                    2 bytes a block, 256 KiB a superslab
- * It is sparse: the last two are touched for slabs with exceptions only.
+ *   then     ring[65536 per channel]   8 bytes a place
+ * It is sparse: generations and half-words are touched for slabs with exceptions only, rings as far
+ * as their channel's capacity goes.
  *
  * THE LEASE IS THE RECORD OF OWNERSHIP. A slab is leased to one member; it alone takes blocks from
  * it, by bitmaps and magazines of its own that nobody else sees. Every block of it, allocated or
@@ -28,18 +31,28 @@
  *   PUBLISHED    nobody's, outlives every process
  *   channel c    under way in channel c
  *   FREED        given back to the lease holder, which has not yet noticed
+ *   SWEPT        a dead member's, and the sweep is just freeing it
  *
  * Each change is one store, or a compare-and-swap where several may try:
  *   0, T|k, k, FREED -> ...  by the owner: the lease holder of 0 and FREED, k of k and T|k
  *   PUBLISHED -> k           by whoever's compare-and-swap comes first
- *   channel c -> k           likewise (receive);  T|k -> channel c by anybody who finds it linked
- *   anything of a dead member, by the sweep alone
+ *   channel c -> k           likewise (receive)
+ *   d, T|d of a dead member, SWEPT, by the sweep alone: with a compare-and-swap, for d may just be
+ *   taken back by who gave it
+ *
+ * A lease whose holder died is an ORPHAN's: there 0 and FREED mean free. Whoever adopts it begins
+ * with hint = 0, full fence, and takes both for free (FREED becomes 0), all else for in use.
+ *
+ * GIVE  half = d; full fence; then d must be ALIVE with the id that was meant, or the giver takes it
+ * back: compare-and-swap d -> me (0 in its own slab). The daemon: state DYING; full fence; sweep.
+ * So either the sweep sees d, or the giver sees DYING, or both, and the compare-and-swap decides. A
+ * giver that dies before it took it back leaves a number that is nobody's: its own sweep has it.
  *
  * INVARIANTS (hak_domain_check() has them)
  *   a lease word is one of the forms below; an INSIDE slab lies in a run of the same holder
  *   half-words and generations of a slab that is FREE, or not EXCEPTED, are 0
  *   a half-word names a member number below HAK_MEMBERS or a channel below HAK_CHANNELS
- *   once a sweep of member d is complete, no lease and no half-word names d
+ *   once a sweep of member d is complete, no lease, no half-word and no channel names d
  *
  * EXCEPTED. A slab with a half-word or generation that is not 0 has that flag, set by its holder
  * before the first, and taken back when the slab is released. A free of a block in it by its
@@ -52,30 +65,16 @@
 
 #include <stdatomic.h>
 
+#include "shared/domain_state.h"
 #include "shared/layout.h"
 #include "shared/sizeclass.h"
-
-#define HAK_DOMAIN_VERSION 1u
-
-#define HAK_DOMAIN_NAME 32u /* bytes with the NUL; [A-Za-z0-9._-], not beginning with a dot */
-#define HAK_MEMBERS     1024u
-#define HAK_MEMBER_MAX  1000u /* numbers 1 .. 1000 are given out */
-#define HAK_ROOTS       1024u
-#define HAK_CHANNELS    256u
-#define HAK_EVENTS      256u
-
-/* Addresses of domains: the daemon picks places in here, processes keep their heaps out of it. */
-#define HAK_DOMAIN_AREA_FIRST (UINT64_C(10) << 40)
-#define HAK_DOMAIN_AREA_END   (UINT64_C(16) << 40)
-
-/* 2 TiB: the largest domain, so that an offset in units of 16 bytes has 37 bits. */
-#define HAK_DOMAIN_SUPERSLABS_MAX (1u << 20)
 
 /* ---- half-words ---- */
 
 #define HAK_HALF_T         0x8000u /* T | member */
 #define HAK_HALF_PUBLISHED 0x4000u
 #define HAK_HALF_FREED     0x4001u
+#define HAK_HALF_SWEPT     0x4002u
 #define HAK_HALF_CHANNEL   0x2000u /* | channel */
 #define HAK_HALF_NUMBER    0x03ffu
 
@@ -101,7 +100,9 @@ static inline bool hak_half_is_channel(uint16_t half)
  *
  *   ABSENT  0: no memory is granted there
  *   FREE    granted, nobody's                          holder 0
- *   CLAIM   a member is taking it or giving it back: nothing of it is in use
+ *   CLAIM   a member is taking it or giving it back: nothing of it is in use. The first one of a run
+ *           has the run's length, and if it was EXCEPTED its class, so that the sweep can finish;
+ *           the others have length 0
  *   BLOCKS  first slab of a run of `length` slabs, cut into blocks of `class`
  *   INSIDE  a further slab of a run (blocks or span), `length` slabs behind its first
  *   SPAN    first slab of one block of `length` slabs; slot 0 is its half-word
@@ -109,6 +110,10 @@ static inline bool hak_half_is_channel(uint16_t half)
  * ABSENT -> FREE by the daemon, FREE -> ABSENT by the daemon through CLAIM;
  * FREE -> CLAIM by compare-and-swap;  all else by the holder, or the sweep in its place, or for
  * ORPHAN -> member by compare-and-swap of the first slab's word (then those INSIDE follow).
+ * A run is taken apart in this order: first slab CLAIM, half-words and generations 0, INSIDE words
+ * FREE from the last to the first, first slab FREE. So INSIDE words without a first never are.
+ * Becoming an ORPHAN's, the INSIDE words go before the first, so that an adopter finds all done.
+ * EXCEPTED is a flag of the first slab's word only.
  * The generation changes when a slab becomes FREE: what a ref says of the slab.
  */
 enum hak_lease_kind {
@@ -167,6 +172,21 @@ static inline uint64_t hak_lease_with_holder(uint64_t word, uint32_t holder)
 	return (word & ~UINT64_C(0xffff)) | holder;
 }
 
+/* Can it be a first slab's word of a run of blocks or a span? Any word, any slab of the range. */
+static inline bool hak_lease_is_run(uint64_t word, uint32_t slab, uint32_t slabs)
+{
+	uint32_t class = hak_lease_class(word), inside = slab % HAK_SLABS_PER_SUPERSLAB;
+	uint64_t n = hak_lease_length(word);
+
+	if (hak_lease_kind(word) == HAK_LEASE_BLOCKS) {
+		if (!class || class >= HAK_CLASSES || n != hak_class[class].slabs)
+			return false;
+	} else if (hak_lease_kind(word) != HAK_LEASE_SPAN || class || !n) {
+		return false;
+	}
+	return n <= HAK_SLABS_PER_SUPERSLAB - inside || (!inside && n <= slabs - slab);
+}
+
 /* ---- refs ---- */
 
 /*
@@ -223,8 +243,8 @@ HAK_PIN_SIZE(struct hak_root, 64);
 
 struct hak_channel_desc {
 	_Atomic uint64_t key; /* as of a root */
-	/* Offset of the ring's memory / 16, capacity's logarithm in the highest 6 bits; 0: not set
-	 * up. Set once by compare-and-swap. */
+	/* The capacity's logarithm + 1; 0: not set up. Set once by compare-and-swap. The words are
+	 * those of hak_channel_ring(). */
 	_Atomic uint64_t ring;
 	char name[HAK_DOMAIN_NAME];
 	_Atomic uint32_t policy; /* enum hak_channel_policy of the first who opened it */
@@ -248,10 +268,12 @@ HAK_PIN_FIELD(struct hak_channel_desc, senders, 192);
 /* ---- meta: where things are ---- */
 
 #define HAK_META_CHANNELS 0x10000u
-#define HAK_META_LEASES   0x40000u
+#define HAK_META_HEIRS    0x40000u
+#define HAK_META_LEASES   0x42000u
 static_assert(HAK_META_CHANNELS == HAK_ROOTS * sizeof(struct hak_root), "roots");
-static_assert(HAK_META_LEASES == HAK_META_CHANNELS + HAK_CHANNELS * sizeof(struct hak_channel_desc),
+static_assert(HAK_META_HEIRS == HAK_META_CHANNELS + HAK_CHANNELS * sizeof(struct hak_channel_desc),
 	      "channels");
+static_assert(HAK_META_LEASES == HAK_META_HEIRS + HAK_MEMBERS * sizeof(uint64_t), "heirs");
 
 #define HAK_SUPERSLAB_BLOCKS (HAK_SLABS_PER_SUPERSLAB * 4096u)
 
@@ -271,9 +293,17 @@ static inline uint64_t hak_meta_halves(uint32_t superslabs)
 	return hak_meta_generations(superslabs) + (uint64_t)superslabs * HAK_SUPERSLAB_BLOCKS;
 }
 
-static inline uint64_t hak_meta_size(uint32_t superslabs)
+#define HAK_CHANNEL_CAPACITY_MAX 65536u
+
+/* The words of channel c: HAK_CHANNEL_CAPACITY_MAX from place c * HAK_CHANNEL_CAPACITY_MAX on. */
+static inline uint64_t hak_meta_rings(uint32_t superslabs)
 {
 	return hak_meta_halves(superslabs) + (uint64_t)superslabs * HAK_SUPERSLAB_BLOCKS * 2;
+}
+
+static inline uint64_t hak_meta_size(uint32_t superslabs)
+{
+	return hak_meta_rings(superslabs) + (uint64_t)HAK_CHANNELS * HAK_CHANNEL_CAPACITY_MAX * 8;
 }
 
 /* A mapped domain, as members and the daemon see it. Plain pointers into the mappings. */
@@ -281,10 +311,12 @@ struct hak_domain_view {
 	char *data; /* NULL where it is not mapped: in the daemon */
 	struct hak_root *roots;
 	struct hak_channel_desc *channels;
+	_Atomic uint64_t *heir; /* by member number, written by that member: a hak_member, or 0 */
 	_Atomic uint64_t *lease;
 	_Atomic uint8_t *hint;
 	_Atomic uint8_t *generation;
 	_Atomic uint16_t *half;
+	_Atomic uint64_t *ring;
 	uint32_t superslabs; /* of address range */
 	uint32_t tag;        /* of refs */
 };
@@ -296,10 +328,12 @@ static inline void hak_domain_view_init(struct hak_domain_view *view, void *meta
 	view->data = data;
 	view->roots = meta;
 	view->channels = hak_at(meta, HAK_META_CHANNELS);
+	view->heir = hak_at(meta, HAK_META_HEIRS);
 	view->lease = hak_at(meta, HAK_META_LEASES);
 	view->hint = hak_at(meta, hak_meta_hints(superslabs));
 	view->generation = hak_at(meta, hak_meta_generations(superslabs));
 	view->half = hak_at(meta, hak_meta_halves(superslabs));
+	view->ring = hak_at(meta, hak_meta_rings(superslabs));
 	view->superslabs = superslabs;
 	view->tag = tag;
 }
@@ -316,78 +350,22 @@ static inline uint64_t hak_domain_index(uint32_t slab, uint32_t slot)
 	       (slab % HAK_SLABS_PER_SUPERSLAB) * 1024u + slot % 1024;
 }
 
-/* ---- state ---- */
-
-enum hak_member_state {
-	HAK_MEMBER_NONE = 0,
-	HAK_MEMBER_ALIVE = 1,
-	HAK_MEMBER_READER = 2, /* alive, may not write */
-	HAK_MEMBER_DYING = 3,  /* gone, its sweep is not complete */
-};
-
-/* id: number in the lowest 16 bits, above it how many members the domain has had. */
-struct hak_member_entry {
-	_Atomic uint64_t id;
-	_Atomic uint32_t state; /* enum hak_member_state */
-	uint32_t pid;
-	uint32_t uid;
-	uint32_t reserved0;
-	uint64_t since_ns; /* CLOCK_BOOTTIME */
-};
-HAK_PIN_SIZE(struct hak_member_entry, 32);
-
-enum hak_event_kind {
-	HAK_EVENT_KIND_JOINED = 1,
-	HAK_EVENT_KIND_LEFT = 2,  /* closed it */
-	HAK_EVENT_KIND_DIED = 3,  /* its process is gone */
-	HAK_EVENT_KIND_SWEPT = 4, /* everything of it is free again, or whose it is to be */
-};
-
-struct hak_event_entry {
-	_Atomic uint64_t seq; /* of the event in this place; written last, 0 while it changes */
-	uint64_t member;
-	uint64_t at_ns; /* CLOCK_BOOTTIME */
-	uint32_t kind;  /* enum hak_event_kind */
-	uint32_t pid;
-};
-HAK_PIN_SIZE(struct hak_event_entry, 32);
-
-#define HAK_STATE_MAGIC UINT64_C(0x314d4f444b4148) /* "HAKDOM1" */
-
-struct hak_domain_state {
-	uint64_t magic;
-	uint32_t version;
-	uint32_t superslabs; /* of address range */
-	uint64_t id;
-	uint64_t base; /* address in every member */
-	char name[HAK_DOMAIN_NAME];
-	uint32_t orphan_policy; /* enum hak_orphan_policy of hakmem.h */
-	uint32_t tag;
-	uint64_t quota;           /* bytes */
-	_Atomic uint64_t granted; /* superslabs */
-	_Atomic uint32_t high;    /* one more than the highest granted superslab there ever was */
-	_Atomic uint32_t needs;   /* counts up when somebody was refused: who holds little-used
-				   * slabs may give them up */
-	uint64_t reserved0[4];
-	/* Events: a ring of the last ones, event n at place n % HAK_EVENTS. */
-	_Atomic uint64_t last_event HAK_ALIGNED(64);
-	_Atomic uint32_t event_futex; /* its lower half: to wait for */
-	uint8_t pad[HAK_LINE - 12];
-	struct hak_event_entry event[HAK_EVENTS];
-	struct hak_member_entry member[HAK_MEMBERS];
-};
-HAK_PIN_FIELD(struct hak_domain_state, last_event, 128);
-HAK_PIN_FIELD(struct hak_domain_state, event, 192);
-HAK_PIN_SIZE(struct hak_domain_state, 192 + 32 * (HAK_EVENTS + HAK_MEMBERS));
-#define HAK_STATE_SIZE 0xb000u
-static_assert(sizeof(struct hak_domain_state) <= HAK_STATE_SIZE, "state");
-
-static inline uint32_t hak_member_number(uint64_t member)
+static inline _Atomic uint64_t *hak_channel_ring(const struct hak_domain_view *view,
+						 uint32_t channel)
 {
-	return (uint32_t)(member & 0xffff);
+	return view->ring + (uint64_t)channel * HAK_CHANNEL_CAPACITY_MAX;
 }
 
-/* ---- the engine: domain.c and sweep.c ---- */
+/* Places of a channel's ring, a power of two; 0: not set up, or written over. */
+static inline uint32_t hak_channel_capacity(const struct hak_channel_desc *desc)
+{
+	/* Acquire: pairs with the release of whoever set it up. */
+	uint64_t shift = atomic_load_explicit(&desc->ring, memory_order_acquire);
+
+	return shift && shift <= 17 ? 1u << (shift - 1) : 0;
+}
+
+/* ---- the engine: domain.c, sweep.c, sweep_names.c, domain_check.c ---- */
 
 /* Slabs of the address range. */
 static inline uint32_t hak_domain_slabs(const struct hak_domain_view *view)
@@ -406,8 +384,8 @@ bool hak_lease_claim(const struct hak_domain_view *view, uint32_t member, uint32
 void hak_lease_commit(const struct hak_domain_view *view, uint32_t member, uint32_t first,
 		      enum hak_lease_kind kind, uint32_t class, uint64_t n);
 /* Holder: a run of which nothing is in use goes back to FREE; clears half-words and generations.
- * Also for what was claimed and not committed. */
-void hak_lease_release(const struct hak_domain_view *view, uint32_t first);
+ * Also for what was claimed and not committed: all of it, by its first slab. How many slabs. */
+uint64_t hak_lease_release(const struct hak_domain_view *view, uint32_t first);
 /* Holder: EXCEPTED, if it is not. Before the first half-word or generation of the run. */
 void hak_lease_except(const struct hak_domain_view *view, uint32_t first);
 /* An ORPHAN run becomes the member's; false: another was faster, or it is no orphan. */
@@ -424,6 +402,8 @@ struct hak_place {
 /* 0: `offset` is the start of a block (of a span, too). -EINVAL: not in range, not the start of
  * one. -ESTALE: nothing is leased there. */
 int hak_domain_place(const struct hak_domain_view *view, uint64_t offset, struct hak_place *ret);
+/* The same for a ref. -EINVAL: another domain's, or none; -ESTALE: its block has been freed. */
+int hak_domain_place_ref(const struct hak_domain_view *view, uint64_t ref, struct hak_place *ret);
 
 /* ---- a death ---- */
 
@@ -434,41 +414,59 @@ enum hak_fate {
 };
 
 struct hak_sweep {
-	uint32_t member; /* the dead one's number */
+	uint32_t member; /* the dead one's number, or HAK_HOLDER_DAEMON */
 	enum hak_fate fate;
-	uint32_t heir; /* a member's number */
+	uint32_t heir; /* a member's number: alive now, not only when the sweep began */
+	/* A bit for each number that is nobody's now: neither alive nor with a sweep to come. Who
+	 * gave to such a one died before taking it back; the block is dealt with as the dead one's.
+	 * Made anew for every step: a number may have been given out since. */
+	uint64_t nobody[HAK_MEMBERS / 64];
 	/* what was found, added up */
 	uint64_t slabs_freed, slabs_orphaned, blocks_freed, blocks_kept, broken;
 };
 
 /*
- * One bounded step of the sweep of a dead member: superslabs [first, first + count). Idempotent;
- * the order of the steps is free; all must be done, with no other member's sweep in between steps
- * needing to wait. Reads lease words and half-words only, each once, and bounds them. `broken`
- * counts what no member writes; it is left as it is, out of everybody's reach.
+ * The sweep of a dead member, in bounded steps, each idempotent. FIRST, one by one or many at a
+ * time, all channels [first, first + count) with hak_domain_sweep_names(): what the member was just
+ * publishing (the step with channel 0 looks at the roots) or sending, and had linked, is published
+ * or under way; places of what it had received become empty; the channels forget it. THEN, in any
+ * order, all superslabs with hak_domain_sweep(). Interrupted, it begins again. Sweeps of several
+ * members may alternate, but by one thread alone.
+ *
+ * Both read words that anybody may have written over, each once, and bound them. `broken` counts
+ * what no member writes; it is left as it is, out of everybody's reach.
+ *
+ * A daemon that takes up a domain again first sweeps HAK_HOLDER_DAEMON: what its predecessor was
+ * just freeing, or about to make ABSENT, is FREE.
  */
+void hak_domain_sweep_names(const struct hak_domain_view *view, struct hak_sweep *sweep,
+			    uint32_t first, uint32_t count);
 void hak_domain_sweep(const struct hak_domain_view *view, struct hak_sweep *sweep, uint32_t first,
 		      uint32_t count);
-/* And once: roots and channels forget the member. */
-void hak_domain_sweep_names(const struct hak_domain_view *view, uint32_t member);
 
-/* ORPHAN runs of which nothing is in use become FREE. How many slabs. */
+/* ORPHAN runs of which nothing is in use become FREE. How many slabs. By the thread that sweeps. */
 uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count);
 
 /* ---- for tests and tools ---- */
 
 struct hak_domain_census {
-	uint64_t absent, free, claimed, blocks, spans, orphaned; /* slabs */
-	uint64_t published, moving, adopted, freed, changing;    /* half-words */
+	uint64_t absent, free, claimed, blocks, spans,
+		orphaned;                                     /* slabs; orphaned are among both */
+	uint64_t published, moving, adopted, freed, changing; /* half-words */
 	uint64_t published_bytes, moving_bytes, adopted_bytes;
 };
-/* Counts, and checks the invariants above: 0, or -EUCLEAN with the place and the reason. `alive`:
- * a bit for each member number that may be named. Members must not be writing. */
+/* Counts what members may be changing meanwhile; bounded, whatever is there. */
+void hak_domain_count(const struct hak_domain_view *view, struct hak_domain_census *ret);
+/* Counts, and checks the invariants above: 0, or -EUCLEAN with the slab (0 for what is of no slab)
+ * and the reason. `alive`: a bit for each member number that may be named; a sweep to come makes it
+ * one, and what it has yet to finish is none of its violations. Members must not be writing, nor a
+ * sweep be half done. Reads half-words of all slabs, so that all of their pages come into being. */
 int hak_domain_check(const struct hak_domain_view *view, const uint64_t alive[HAK_MEMBERS / 64],
 		     struct hak_domain_census *ret_census, uint32_t *ret_slab,
 		     const char **ret_reason);
 
-/* True if a root, or a channel's ring, has the block at this offset (T is resolved by it). */
+/* True if a root, or the ring of a channel, which is then *ret_channel, has the block at this
+ * offset; HAK_CHANNELS: a root has. Looks through all of them. */
 bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
 			  uint32_t *ret_channel);
 

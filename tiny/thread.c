@@ -7,9 +7,7 @@
 
 #include "tiny/central.h"
 #include "tiny/depot.h"
-
-#define FIRST_CAPACITY 8u
-#define CLASS_BYTES    65536u /* what a magazine may hold, at most */
+#include "tiny/magazine.h"
 
 __thread struct hak_thread hak_thread;
 
@@ -20,52 +18,22 @@ static _Atomic uint32_t threads;
 #define NO_KEY ((pthread_key_t)-1)
 static pthread_key_t exit_key = NO_KEY;
 
-static void **bottom_of(const struct hak_bin *bin)
-{
-	/* lim lies above the bottom and inside the array, and the array is aligned. */
-	return (void **)(((uintptr_t)bin->lim - 1) & ~(uintptr_t)(HAK_MAGAZINE_ALIGN - 1));
-}
-
-static uint32_t max_capacity(uint32_t class)
-{
-	uint32_t n = CLASS_BYTES / hak_class[class].size;
-
-	return n > HAK_MAGAZINE_MAX ? HAK_MAGAZINE_MAX : n;
-}
-
-static void bin_grow(struct hak_bin *bin, uint32_t class)
-{
-	uint32_t cap = (uint32_t)(bin->lim - bottom_of(bin));
-	uint32_t max = max_capacity(class);
-
-	cap = cap * 2 > max ? max : cap * 2;
-	bin->lim = bottom_of(bin) + cap;
-}
-
 /* False: no memory for its array. */
 static bool bin_open(struct hak_bin *bin, uint32_t class)
 {
-	uint32_t cap = max_capacity(class);
 	void **bottom = hak_depot_array();
 
 	if (!bottom)
 		return false;
-	if (cap > FIRST_CAPACITY)
-		cap = FIRST_CAPACITY;
-	*bin = (struct hak_bin){ .top = bottom, .lim = bottom + cap };
+	*bin = hak_bin_make(bottom, class);
 	return true;
-}
-
-static bool is_empty(void *const *top)
-{
-	return !((uintptr_t)top & (HAK_MAGAZINE_ALIGN - 1));
 }
 
 /* The magazine [bottom, top) becomes the one in use, with room for as many blocks as the last. */
 static void bin_load(struct hak_bin *bin, void **top)
 {
-	uint32_t cap = (uint32_t)(bin->lim - bottom_of(bin));
-	void **bottom = is_empty(top) ? top : hak_magazine_bottom(top);
+	uint32_t cap = (uint32_t)(bin->lim - hak_bin_bottom(bin));
+	void **bottom = hak_magazine_is_empty(top) ? top : hak_magazine_bottom(top);
 
 	if (cap < (uint32_t)(top - bottom))
 		cap = (uint32_t)(top - bottom);
@@ -77,7 +45,7 @@ static void **empty_out(uint32_t class, void **top)
 {
 	void **bottom;
 
-	if (is_empty(top))
+	if (hak_magazine_is_empty(top))
 		return top;
 	bottom = hak_magazine_bottom(top);
 	hak_central_put(class, bottom, (uint32_t)(top - bottom));
@@ -166,10 +134,10 @@ void *hak_thread_alloc(uint32_t class)
 
 	if (HAK_UNLIKELY(!thread_ready(t)) || (!bin->lim && !bin_open(bin, class)))
 		return hak_central_take(class, &block, 1) ? block : NULL;
-	if (!is_empty(bin->top))
+	if (!hak_magazine_is_empty(bin->top))
 		return *--bin->top;
 	top = t->other[class];
-	if (top && !is_empty(top)) {
+	if (top && !hak_magazine_is_empty(top)) {
 		t->other[class] = bin->top;
 		bin_load(bin, top);
 	} else if ((top = hak_depot_take(class, bin->top))) {
@@ -179,7 +147,7 @@ void *hak_thread_alloc(uint32_t class)
 		if (!n)
 			return NULL;
 		bin->top += n;
-		bin_grow(bin, class);
+		hak_bin_widen(bin, class);
 	}
 	return *--bin->top;
 }
@@ -196,7 +164,7 @@ static void make_room(struct hak_thread *t, uint32_t class)
 			bin->top = empty_out(class, bin->top);
 			return;
 		}
-	} else if (is_empty(full)) {
+	} else if (hak_magazine_is_empty(full)) {
 		empty = full;
 	} else {
 		/* The older one goes: the newer blocks are warm in this CPU's cache. */
@@ -222,7 +190,7 @@ void hak_thread_free(uint32_t class, void *p)
 		return;
 	}
 	if (bin->top == bin->lim)
-		bin_grow(bin, class);
+		hak_bin_widen(bin, class);
 	if (bin->top == bin->lim)
 		make_room(t, class);
 	*bin->top++ = p;

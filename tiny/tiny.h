@@ -29,7 +29,11 @@
 
 #define HAK_THREAD_SPANS 8u
 
+/* Open domains that have an inline path. */
+#define HAK_THREAD_DOMAINS 16u
+
 struct hak_slab;
+struct hak_domain_bins;
 
 struct hak_bin {
 	void **top; /* one past the newest block */
@@ -56,6 +60,11 @@ struct hak_thread {
 	struct hak_slab *span[HAK_THREAD_SPANS];
 	uint32_t n_spans;
 	uint32_t span_slabs; /* in all of them */
+	/* By the number of a domain: from its handle, which begins with magazines that are empty and
+	 * full, to this thread's magazines there; so zero is cold again. The last is always zero. */
+	uintptr_t domain[HAK_THREAD_DOMAINS + 1];
+	/* The same magazines, of all domains (libclient/domain_thread.c). NULL: none yet. */
+	struct hak_domain_bins **domains;
 };
 static_assert(sizeof(struct hak_bin) == 16 && 2 * HAK_CLASSES <= 256,
 	      "2 * class * 8 finds the bin");

@@ -8,6 +8,7 @@
 
 #include "libclient/checked.h"
 #include "libclient/client.h"
+#include "libclient/domain.h"
 #include "libclient/heap.h"
 #include "libclient/inline.h"
 #include "libclient/next.h"
@@ -157,6 +158,8 @@ void hak_free_cold(void *p)
 
 	if (class)
 		hak_thread_free(class, p);
+	else if (HAK_UNLIKELY(hak_domain_in_area(p)) && hak_domain_try_free(p))
+		return;
 	else if (HAK_UNLIKELY(hak_tiny.checked))
 		hak_checked_free(p);
 	else if (!p)
@@ -180,11 +183,15 @@ void hak_free_sized_cold(void *p, size_t size)
 size_t hak_usable(const void *p)
 {
 	uint32_t class = class_of(p);
+	hak_domain *d;
 
 	if (class)
 		return hak_class[class].size;
 	if (!p)
 		return 0;
+	d = hak_domain_in_area(p) ? hak_domain_of(p) : NULL;
+	if (HAK_UNLIKELY(d))
+		return hak_domain_usable_size(d, p);
 	if (HAK_UNLIKELY(hak_tiny.checked))
 		return hak_checked_usable(p);
 	if (in_superslab(p))
@@ -309,6 +316,7 @@ static void *resize_span(void *p, size_t size)
 void *hak_resize_slow(void *p, size_t size)
 {
 	uint32_t class = class_of(p);
+	hak_domain *d;
 	bool up;
 
 	if (class && size) {
@@ -318,6 +326,9 @@ void *hak_resize_slow(void *p, size_t size)
 	}
 	if (!p)
 		return hak_tiny_alloc(size);
+	d = hak_domain_in_area(p) ? hak_domain_of(p) : NULL;
+	if (HAK_UNLIKELY(d))
+		return hak_domain_resize(d, p, size);
 	up = ready(); /* first of all: it may be what finds that blocks are checked */
 	if (HAK_UNLIKELY(hak_tiny.checked))
 		return hak_checked_realloc(p, size);

@@ -93,13 +93,13 @@ static int apply(const struct hak_options *o)
 {
 	struct hak_heap *heap = &hak_heap;
 
+	if (o->socket)
+		memcpy(heap->socket, o->socket, strlen(o->socket) + 1);
 	if (o->mode == HAK_INFO_LIBC) {
 		hak_client.state = HAK_CLIENT_LIBC;
 		hak_tiny.checked = false;
 		return 0;
 	}
-	if (o->socket)
-		memcpy(heap->socket, o->socket, strlen(o->socket) + 1);
 	if (o->mode)
 		heap->want_daemon = heap->say_so = o->mode == HAK_INFO_DAEMON;
 	if (o->node)
@@ -121,7 +121,9 @@ HAK_EXPORT int hak_init(const struct hak_options *options)
 		r = options && options->mode > HAK_INFO_LIBC ? -EBUSY : 0;
 	} else {
 		pthread_mutex_lock(&hak_heap.lock);
-		r = hak_heap.carve.n_added ? -EBUSY : options ? apply(options) : 0;
+		r = hak_heap.carve.n_added || hak_heap.session.state != HAK_SESSION_NONE ? -EBUSY
+		    : options ? apply(options)
+			      : 0;
 		pthread_mutex_unlock(&hak_heap.lock);
 	}
 	if (r < 0)
@@ -137,7 +139,7 @@ static void fill(struct hak_info *info)
 
 	for (uint32_t i = heap->shift; i < carve->zone[0].high; i++)
 		shared += (carve->supers[i].flags & HAK_SUPER_SHARED) != 0;
-	info->mode = heap->session.state == HAK_SESSION_UP ? HAK_INFO_DAEMON : HAK_INFO_EMBEDDED;
+	info->mode = hak_heap_leases(heap) ? HAK_INFO_DAEMON : HAK_INFO_EMBEDDED;
 	info->session = heap->session.id;
 	info->epoch = heap->session.epoch;
 	(void)hak_spans_cached(true, &cached);

@@ -28,6 +28,12 @@ void hak_detail_say(const char *text)
 	detail.literal = text;
 }
 
+void hak_detail_copy(const char *text)
+{
+	(void)snprintf(detail.text, TEXT_BYTES, "%s", text);
+	detail.literal = detail.text;
+}
+
 /* Exactly: limits are whole superslabs. */
 static const char *bytes_text(char ret[NUMBER_BYTES], uint64_t bytes)
 {

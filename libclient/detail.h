@@ -29,3 +29,5 @@ static inline struct hak_refused hak_refused_of(const struct hak_cqe *cqe)
 HAK_COLD void hak_detail_refused(const struct hak_refused *refused);
 /* ... because of what it was called with; a literal. */
 HAK_COLD void hak_detail_say(const char *text);
+/* ... because of what the daemon said; the text is copied. */
+HAK_COLD void hak_detail_copy(const char *text);

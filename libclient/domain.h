@@ -87,7 +87,6 @@ struct hak_domain {
 	uint32_t gather_at;  /* ... for orphans of which nothing is left */
 	uint32_t needs;      /* state->needs when it was last heeded */
 	uint64_t event_at;   /* the last event that was reported */
-	void **bitmaps;      /* unused arrays of bits, linked through their first word */
 
 	/* Under hak_heap.lock: a request for more that is under way. */
 	bool growing;
@@ -98,7 +97,11 @@ struct hak_domain {
 
 struct hak_domains {
 	pthread_mutex_t lock;
-	hak_domain *_Atomic domain[HAK_DOMAINS_MAX];
+	struct {
+		/* Of its own: a handle may go while others look whose a pointer is. */
+		_Atomic uintptr_t base, size; /* size 0: nothing is here */
+		hak_domain *_Atomic domain;
+	} place[HAK_DOMAINS_MAX];
 	struct hak_lock store_lock;
 	void **store; /* unused arrays, linked through their first word */
 	char *store_at, *store_end;
@@ -119,6 +122,15 @@ static inline int hak_domain_may(const hak_domain *d, bool writes)
 	if (HAK_UNLIKELY(writes && d->readonly))
 		return hak_domain_fail(-EROFS, "the domain was opened HAK_RDONLY");
 	return 0;
+}
+
+/* One more than the last superslab that may be granted. Acquire: pairs with the daemon's release;
+ * the lease words below it are there. */
+static inline uint32_t hak_domain_high(const hak_domain *d)
+{
+	uint32_t high = atomic_load_explicit(&d->state->high, memory_order_acquire);
+
+	return high < d->view.superslabs ? high : d->view.superslabs;
 }
 
 static inline bool hak_domain_holds(const hak_domain *d, const void *p)
@@ -180,7 +192,7 @@ void hak_domain_array_give(void **array);
 
 /* ---- domain_slabs.c, domain_spans.c: under domain.mutex ---- */
 
-/* Up to n blocks of `class`; 0: no memory, a reason is said. May drop the mutex meanwhile. */
+/* Up to n blocks of `class`; 0: no memory, a reason is said. */
 uint32_t hak_domain_take(hak_domain *d, uint32_t class, void **ret_blocks, uint32_t n);
 /* Blocks of `class` from slabs of ours; one that is free already ends the program. */
 void hak_domain_put(hak_domain *d, uint32_t class, void *const *blocks, uint32_t n);
@@ -190,8 +202,13 @@ bool hak_domain_collect(hak_domain *d, bool all);
 uint64_t hak_domain_shed(hak_domain *d);
 /* True: p's slab knows it as free. Without the mutex a guess that is right if p is in use. */
 bool hak_domain_is_free(const hak_domain *d, const struct hak_place *place);
-/* Leases n slabs, grows the domain if need be. */
+/* Leases n slabs, grows the domain if need be; and gives such a run back, of which nothing is in
+ * use. False: no memory, a reason is said. */
 bool hak_domain_claim(hak_domain *d, uint64_t n, uint32_t *ret_first);
+void hak_domain_unclaim(hak_domain *d, uint32_t first);
+/* Takes the mutex. A run of ours becomes EXCEPTED, and none that the map has; before the first of
+ * its half-words and generations is written. */
+void hak_domain_except(hak_domain *d, uint32_t first);
 /* A block of whole slabs, aligned; takes the mutex. */
 void *hak_domain_span_alloc(hak_domain *d, size_t size, size_t align);
 /* Of ours, in use by nobody any more. */

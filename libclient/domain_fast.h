@@ -108,7 +108,8 @@ HAK_INLINE void *hak_domain_alloc_hot(hak_domain *d, size_t size)
 HAK_INLINE void hak_domain_free_hot(hak_domain *d, void *p)
 {
 	/* Relaxed: domain.h says why a byte that was just taken back is as good. */
-	uintptr_t twice = __atomic_load_n(&d->map[(uintptr_t)p >> HAK_SLAB_SHIFT], __ATOMIC_RELAXED);
+	uintptr_t twice =
+		__atomic_load_n(&d->map[(uintptr_t)p >> HAK_SLAB_SHIFT], __ATOMIC_RELAXED);
 	uintptr_t tls = d->tls, bins = hak_domain_bins_at((uintptr_t)d, tls);
 	void **top = hak_domain_top(bins, twice);
 

@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 #include "libclient/client.h"
+#include "libclient/domain.h"
 #include "libclient/guarded.h"
 #include "libclient/heap.h"
 #include "libclient/spans.h"
@@ -87,8 +88,13 @@ static void convert(struct hak_heap *heap)
 static void before(void)
 {
 	/* Started by now, or waited for: a child never finds it half done. */
-	if (hak_client_start() == HAK_CLIENT_LIBC)
+	enum hak_client_state state = hak_client_start();
+
+	hak_domains_lock_all();
+	if (state == HAK_CLIENT_LIBC) { /* there may be a session all the same, for domains */
+		pthread_mutex_lock(&hak_heap.lock);
 		return;
+	}
 	hak_depot_lock_all();
 	hak_central_lock_all();
 	hak_spans_lock();
@@ -102,9 +108,10 @@ static void before(void)
 
 static void after_in_parent(void)
 {
+	pthread_mutex_unlock(&hak_heap.lock);
+	hak_domains_unlock_all();
 	if (hak_client.state == HAK_CLIENT_LIBC)
 		return;
-	pthread_mutex_unlock(&hak_heap.lock);
 	hak_guarded_unlock();
 	hak_checked_unlock();
 	hak_spans_unlock();
@@ -112,26 +119,33 @@ static void after_in_parent(void)
 	hak_depot_unlock_all();
 }
 
-static void after_in_child(void)
+/* Shared superslabs with nothing in them were not inherited. */
+static void forget_shared(struct hak_heap *heap)
 {
-	struct hak_heap *heap = &hak_heap;
 	uint32_t end = heap->carve.zone[0].high;
 
-	if (hak_client.state == HAK_CLIENT_LIBC)
-		return;
 	for (uint32_t i = heap->shift; i < end; i++) {
 		if (!is_shared(&heap->carve.supers[i]))
 			continue;
-		/* Not inherited: put the reservation back where the hole is. */
+		/* Put the reservation back where the hole is. */
 		hak_carve_remove(&heap->carve, i, 1);
 		(void)hak_sys_map_none_at(hak_heap_at(heap, i), HAK_SUPERSLAB_SIZE);
 	}
 	heap->shift = end;
+}
+
+static void after_in_child(void)
+{
+	struct hak_heap *heap = &hak_heap;
+
+	if (hak_client.state != HAK_CLIENT_LIBC)
+		forget_shared(heap);
 	heap->pending = heap->pending_superslabs = 0;
 	heap->reserve = heap->reserve_taken = 0;
 	heap->swept = false;
 	heap->stalled = false;
 	hak_session_forget(&heap->session);
+	hak_domains_forget();
 	after_in_parent();
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "libclient/domain.h"
 #include "libclient/heap.h"
 #include "shared/check.h"
 
@@ -115,6 +116,8 @@ uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused)
 	if (heap->session.state == HAK_SESSION_LOST && !heap->swept)
 		hak_heap_sweep(heap);
 	while (!hak_session_reap(&heap->session, &cqe)) {
+		if (cqe.op == HAK_OP_DOMAIN_GROW)
+			hak_domains_grown(&cqe);
 		if (cqe.op != HAK_OP_LEASE)
 			continue;
 		heap->stalled = false;
@@ -131,8 +134,7 @@ uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused)
 	return best;
 }
 
-/* Where the thread that is in need runs, unless the user has said where. */
-static uint32_t near(const struct hak_heap *heap)
+uint32_t hak_heap_near(const struct hak_heap *heap)
 {
 	unsigned cpu, node;
 
@@ -141,7 +143,7 @@ static uint32_t near(const struct hak_heap *heap)
 
 static bool ask(struct hak_heap *heap, uint32_t count)
 {
-	struct hak_sqe sqe = { .op = HAK_OP_LEASE, .count = count, .node = near(heap) };
+	struct hak_sqe sqe = { .op = HAK_OP_LEASE, .count = count, .node = hak_heap_near(heap) };
 
 	if (hak_session_post(&heap->session, &sqe) < 0)
 		return false;
@@ -153,7 +155,9 @@ static bool ask(struct hak_heap *heap, uint32_t count)
 /* Tells the daemon how many to keep ready, without waiting. */
 static void ask_reserve(struct hak_heap *heap)
 {
-	struct hak_sqe sqe = { .op = HAK_OP_RESERVE, .count = heap->reserve, .node = near(heap) };
+	struct hak_sqe sqe = { .op = HAK_OP_RESERVE,
+			       .count = heap->reserve,
+			       .node = hak_heap_near(heap) };
 
 	if (!hak_session_post(&heap->session, &sqe))
 		heap->reserve_taken = 0;

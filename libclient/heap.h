@@ -65,7 +65,7 @@ struct hak_heap {
 	struct hak_slab *slabs;
 	uint16_t *shadow; /* of the checked path, else NULL; grows with the descriptors */
 	struct hak_session session;
-	bool want_daemon; /* the mode allows a session */
+	bool want_daemon; /* the mode allows memory of a session's; domains have one in any mode */
 	bool say_so;      /* and its absence is worth a line on stderr */
 	char socket[HAK_SOCKET_PATH_MAX];
 	uint32_t node;
@@ -126,6 +126,8 @@ uint64_t hak_heap_release_parts(struct hak_heap *heap);
 /* Under the lock: takes in what the daemon has answered (grow.c). The largest grant, in superslabs;
  * ret_refused is set to the last refusal, a negative errno, if there was one. */
 uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused);
+/* Where the thread that is in need runs, unless the user has said where: a node or HAK_NODE_ANY. */
+uint32_t hak_heap_near(const struct hak_heap *heap);
 bool hak_heap_grow(struct hak_heap *heap, uint64_t superslabs);
 /* Tells the daemon to keep nothing ready, until the process comes for more. */
 void hak_heap_want_none(struct hak_heap *heap);
@@ -151,6 +153,12 @@ static inline bool hak_heap_has(const struct hak_heap *heap, const void *p)
 	       (__atomic_load_n(&heap->carve.supers[off >> HAK_SUPERSLAB_SHIFT].flags,
 				__ATOMIC_RELAXED) &
 		HAK_SUPER_ADDED);
+}
+
+/* Under the lock: true if memory comes from the daemon. */
+static inline bool hak_heap_leases(const struct hak_heap *heap)
+{
+	return heap->want_daemon && heap->session.state == HAK_SESSION_UP;
 }
 
 static inline void *hak_heap_at(const struct hak_heap *heap, uint32_t superslab)

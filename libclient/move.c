@@ -97,7 +97,7 @@ void *hak_heap_move(struct hak_slab *span, size_t size)
 	    n > HAK_WINDOW_SIZE / HAK_SLAB_SIZE / 2)
 		return NULL;
 	pthread_mutex_lock(&heap->lock);
-	if (heap->session.state != HAK_SESSION_UP && take_place(heap, n, &place)) {
+	if (!hak_heap_leases(heap) && take_place(heap, n, &place)) {
 		to = heap->base + (place.slab << HAK_SLAB_SHIFT);
 		count = movable(heap, at, old);
 		moved = move_pages(heap, (uint32_t)(at / PER), (uint32_t)(place.slab / PER), count);
@@ -132,7 +132,7 @@ void *hak_heap_alloc_roomy(size_t size)
 	if (n < PER || n > HAK_WINDOW_SIZE / HAK_SLAB_SIZE / 2)
 		return NULL;
 	pthread_mutex_lock(&heap->lock);
-	if (heap->session.state != HAK_SESSION_UP && take_place(heap, n, &place)) {
+	if (!hak_heap_leases(heap) && take_place(heap, n, &place)) {
 		hak_pages_begin(heap, &place);
 		heap->slabs[place.slab] = (struct hak_slab){ .kind = HAK_SLAB_SPAN, .n_slabs = n };
 		heap->stats.spans++;

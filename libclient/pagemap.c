@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "shared/domain.h"
 #include "shared/sys.h"
 #include "tiny/tiny.h"
 
@@ -12,14 +13,19 @@
 #define ABOVE ((uint64_t)32 << 30)
 #define TRIES 16
 
+/* Where hints lie: out of the way of domains, which are at the same place in all processes. */
+#define BELOW_ALL (UINT64_C(2) << 40)
+#define ABOVE_ALL (UINT64_C(10) << 40)
+static_assert(ABOVE_ALL <= HAK_DOMAIN_AREA_FIRST, "a heap in the way of domains");
+
 /* Into the first page: the byte of a block that starts on a page boundary is not to lie in the
  * cache set of page starts, which such blocks use most (see heap.c). */
 #define OFFSET 3072
 
 void *hak_address_hint(uint64_t size, uint64_t align)
 {
-	uint64_t room = (UINT64_C(1) << 44) - (UINT64_C(1) << 41) - size;
-	uint64_t at = (UINT64_C(1) << 41) + hak_sys_random() % room;
+	uint64_t room = ABOVE_ALL - BELOW_ALL - size;
+	uint64_t at = BELOW_ALL + hak_sys_random() % room;
 
 	return (void *)(uintptr_t)(at & ~(align - 1));
 }

@@ -14,7 +14,8 @@
 #endif
 #define HAK_PAGEMAP_SIZE ((uint64_t)1 << (HAK_ADDRESS_BITS - HAK_SLAB_SHIFT))
 
-/* A random place for `size` bytes, aligned, below 2^44 (valgrind) and above what others use. */
+/* A random place for `size` bytes, aligned, below 2^44 (valgrind), above what others use and out of
+ * the way of domains. */
 void *hak_address_hint(uint64_t size, uint64_t align);
 
 /* Reserves the whole map, once: all zeros, read-only. 0 or a negative errno. */

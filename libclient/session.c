@@ -7,11 +7,14 @@
 #include <sys/mman.h>
 
 #include "libclient/connect.h"
+#include "shared/fdpass.h"
 
 /* Long enough for an answer that is under way, short enough not to keep a CPU from the daemon. */
 #define SPIN_NS 20000u
 /* Between looks at whether the daemon is still there. */
 #define SLICE_NS 20000000
+/* For an answer on the socket: to open a domain may mean to make one. */
+#define ANSWER_NS UINT64_C(5000000000)
 
 static void lost(struct hak_session *session)
 {
@@ -78,6 +81,7 @@ int hak_session_open(struct hak_session *session, const char *path)
 		session->id = greeting.welcome.session_id;
 		session->epoch = greeting.welcome.epoch;
 		session->region_superslabs = greeting.welcome.region_superslabs;
+		session->version = greeting.welcome.version;
 		session->sock = greeting.sock;
 		session->region_fd = greeting.region_fd;
 		greeting.sock = greeting.region_fd = -1;
@@ -135,7 +139,7 @@ static bool daemon_there(struct hak_session *session)
 		return r >= 0;
 	}
 	r = hak_sys_poll(&pfd, 1, 0);
-	/* After WELCOME the daemon says nothing on the socket: anything readable is its end. */
+	/* Unasked, the daemon says nothing on the socket: anything readable is its end. */
 	return r <= 0;
 }
 
@@ -218,6 +222,66 @@ int hak_session_region_fd(struct hak_session *session)
 		greeting.sock = greeting.region_fd = -1;
 	}
 	hak_greeting_deinit(&greeting);
+	return r;
+}
+
+static bool poll_until(int sock, short events, uint64_t deadline)
+{
+	struct pollfd pfd = { .fd = sock, .events = events };
+	uint64_t now = hak_sys_now_ns();
+
+	return now < deadline && hak_sys_poll(&pfd, 1, (int)((deadline - now) / 1000000) + 1) > 0;
+}
+
+static int send_frame(struct hak_session *session, const struct hak_wire_frame *frame,
+		      uint64_t deadline)
+{
+	int r;
+
+	while ((r = hak_fdpass_send(session->sock, frame, NULL, 0)) == -EAGAIN) {
+		if (!poll_until(session->sock, POLLOUT, deadline))
+			return -ETIMEDOUT;
+	}
+	return r;
+}
+
+static int receive_frame(struct hak_session *session, struct hak_wire_frame *ret, int *ret_fds,
+			 unsigned *ret_n_fds, uint64_t deadline)
+{
+	uint8_t buf[HAK_WIRE_SIZE];
+	unsigned n_fds = 0;
+	ssize_t n;
+	int r;
+
+	while ((n = hak_fdpass_recv(session->sock, buf, sizeof(buf), ret_fds, HAK_WIRE_FDS_MAX,
+				    &n_fds)) == -EAGAIN) {
+		if (!poll_until(session->sock, POLLIN, deadline))
+			return -ETIMEDOUT;
+	}
+	r = n > 0 ? hak_wire_decode(ret, buf, (size_t)n) : n < 0 ? (int)n : -ECONNRESET;
+	if (r < 0) {
+		while (n > 0 && n_fds)
+			hak_sys_close(ret_fds[--n_fds]);
+		return r;
+	}
+	*ret_n_fds = n_fds;
+	return 0;
+}
+
+int hak_session_ask(struct hak_session *session, const struct hak_wire_frame *frames, unsigned n,
+		    struct hak_wire_frame *ret, int *ret_fds, unsigned *ret_n_fds)
+{
+	uint64_t deadline = hak_sys_now_ns() + ANSWER_NS;
+	int r = 0;
+
+	if (!hak_session_alive(session))
+		return -ECONNRESET;
+	for (unsigned i = 0; i < n && !r; i++)
+		r = send_frame(session, &frames[i], deadline);
+	if (!r)
+		r = receive_frame(session, ret, ret_fds, ret_n_fds, deadline);
+	if (r < 0)
+		lost(session);
 	return r;
 }
 

@@ -18,6 +18,7 @@
 #include "shared/reserve.h"
 #include "shared/ring.h"
 #include "shared/sys.h"
+#include "shared/wire.h"
 
 enum hak_session_state_client {
 	HAK_SESSION_NONE = 0,
@@ -37,6 +38,7 @@ struct hak_session {
 	uint64_t id;
 	uint64_t epoch;
 	uint32_t region_superslabs;
+	uint32_t version; /* of the protocol */
 	const char *path; /* the caller's, stays valid */
 };
 #define HAK_SESSION_NULL                     \
@@ -62,6 +64,14 @@ bool hak_session_alive(struct hak_session *session);
 /* The region's descriptor, asked for again if the program closed it; negative errno: not to be
  * had. */
 int hak_session_region_fd(struct hak_session *session);
+
+/*
+ * Sends n frames and waits for the one that answers them, with its descriptors (up to
+ * HAK_WIRE_FDS_MAX, the caller's). 0, or a negative errno and state LOST: what came later would be
+ * taken for the answer to something else.
+ */
+int hak_session_ask(struct hak_session *session, const struct hak_wire_frame *frames, unsigned n,
+		    struct hak_wire_frame *ret, int *ret_fds, unsigned *ret_n_fds);
 
 /* In a child after fork: forgets the parent's session without touching it. */
 void hak_session_forget(struct hak_session *session);

@@ -44,7 +44,7 @@ void hak_stats_read(struct hak_stats *ret_stats)
 	s.added = hak_heap.carve.n_added;
 	s.empty = hak_heap.carve.n_empty;
 	s.clean = hak_heap.carve.n_clean;
-	s.session = hak_heap.session.state;
+	s.session = hak_heap.want_daemon ? hak_heap.session.state : HAK_SESSION_NONE;
 	pthread_mutex_unlock(&hak_heap.lock);
 	*ret_stats = s;
 }

@@ -315,7 +315,7 @@ int hak_domain_place_ref(const struct hak_domain_view *view, uint64_t ref, struc
 	struct hak_place place;
 	int r;
 
-	if (hak_ref_tag(ref) != view->tag)
+	if (hak_ref_tag(ref) != view->tag || !hak_ref_block_generation(ref))
 		return -EINVAL;
 	r = hak_domain_place(view, hak_ref_offset(ref), &place);
 	if (r < 0) /* cut differently since, or never */

@@ -36,6 +36,13 @@ void hak_sys_closep(int *fd)
 	*fd = hak_sys_close(*fd);
 }
 
+void hak_sys_drain(int fd)
+{
+	uint64_t count;
+
+	(void)UNCANCELLED(read(fd, &count, sizeof(count)));
+}
+
 int hak_sys_move_high(int fd)
 {
 	struct rlimit lim;

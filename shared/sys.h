@@ -52,6 +52,8 @@ int hak_sys_map_anon_at(void *at, uint64_t size);
 int hak_sys_map_none_at(void *at, uint64_t size);
 /* Maps a file shared and writable; `at` NULL: anywhere, else over what is there. */
 int hak_sys_map_shared(void **ret_base, void *at, int fd, uint64_t off, uint64_t size);
+/* Maps a file, from its beginning, shared at a place where nothing is; -EEXIST: something is. */
+int hak_sys_map_shared_at(void *at, int fd, uint64_t size, bool writable);
 /* Replaces [at, at + size) by a copy-on-write view of the file. */
 int hak_sys_map_private_at(void *at, int fd, uint64_t off, uint64_t size);
 /* Moves the pages at `from` over [at, at + size) in one step. */
@@ -87,6 +89,9 @@ struct hak_fd_id {
 };
 int hak_sys_fd_id(struct hak_fd_id *ret_id, int fd);
 bool hak_sys_fd_is(int fd, const struct hak_fd_id *id);
+
+/* Makes an eventfd's count 0. */
+void hak_sys_drain(int fd);
 
 /* ---- waiting ---- */
 

@@ -117,6 +117,12 @@ int hak_sys_map_shared(void **ret_base, void *at, int fd, uint64_t off, uint64_t
 		   MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED : 0), fd, off);
 }
 
+int hak_sys_map_shared_at(void *at, int fd, uint64_t size, bool writable)
+{
+	return map(NULL, at, size, PROT_READ | (writable ? PROT_WRITE : 0),
+		   MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, fd, 0);
+}
+
 int hak_sys_map_private_at(void *at, int fd, uint64_t off, uint64_t size)
 {
 	return map(NULL, at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED,

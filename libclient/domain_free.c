@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * domain_free.c - a block of a domain comes back: into a magazine, to the member that holds its
+ * slab, or it is nobody's to free.
+ */
+#include <string.h>
+
+#include "libclient/domain_fast.h"
+#include "shared/check.h"
+
+static inline void next_life(const hak_domain *d, uint64_t index)
+{
+	/* Relaxed, and no exchange: only the owner frees; the store that gives the block away comes
+	 * after it, with release. */
+	uint32_t generation =
+		atomic_load_explicit(&d->view.generation[index], memory_order_relaxed);
+
+	if (generation)
+		atomic_store_explicit(&d->view.generation[index], (uint8_t)(generation % 255 + 1),
+				      memory_order_relaxed);
+}
+
+static inline void give_back(const hak_domain *d, uint32_t first, uint64_t index)
+{
+	next_life(d, index);
+	/* Release, both: the holder that sees FREED has our last use of the block behind it; one
+	 * that sees the hint sees FREED. */
+	atomic_store_explicit(&d->view.half[index], HAK_HALF_FREED, memory_order_release);
+	atomic_store_explicit(&d->view.hint[first], 1, memory_order_release);
+}
+
+/* What a channel's receiver does all day: a block of ours in another's slab. False: it is not that,
+ * nothing was changed. */
+static inline bool free_abroad(const hak_domain *d, uint64_t off)
+{
+	uint32_t first = (uint32_t)(off >> HAK_SLAB_SHIFT), class, slot, inside;
+	uint64_t index, word;
+
+	if (HAK_UNLIKELY(off >= d->size))
+		return false;
+	/* Relaxed: the word does not change while a block of the slab is ours. */
+	word = atomic_load_explicit(&d->view.lease[first], memory_order_relaxed);
+	class = hak_lease_class(word);
+	if (HAK_UNLIKELY(hak_lease_kind(word) != HAK_LEASE_BLOCKS || class >= HAK_CLASSES))
+		return false;
+	inside = (uint32_t)off & (uint32_t)(HAK_SLAB_SIZE - 1);
+	slot = hak_class_slot(class, inside);
+	index = hak_domain_index(first, slot);
+	if (HAK_UNLIKELY(slot * hak_class[class].size != inside ||
+			 hak_lease_holder(word) == d->me ||
+			 atomic_load_explicit(&d->view.half[index], memory_order_relaxed) != d->me))
+		return false;
+	give_back(d, first, index);
+	return true;
+}
+
+static HAK_COLD _Noreturn void not_ours(const hak_domain *d, const void *p,
+					const struct hak_place *place, uint16_t half)
+{
+	uint32_t owner = half ? half & HAK_HALF_NUMBER : hak_lease_holder(place->lease);
+
+	if (half == HAK_HALF_FREED || half == HAK_HALF_SWEPT ||
+	    (!half && owner == HAK_HOLDER_ORPHAN))
+		hak_die("free of %p in domain %s, which is free already", p, d->state->name);
+	if (hak_half_is_channel(half))
+		hak_die("free of %p in domain %s, which is under way in a channel", p,
+			d->state->name);
+	hak_die("free of %p in domain %s, which member %u owns%s", p, d->state->name, owner,
+		half > HAK_HALF_T ? " and is just publishing or sending" : "");
+}
+
+static void free_own(hak_domain *d, void *p, const struct hak_place *place)
+{
+	if (hak_domain_is_free(d, place))
+		hak_die("free of %p in domain %s, which is free already", p, d->state->name);
+	if (place->lease & HAK_LEASE_EXCEPTED) {
+		next_life(d, place->index);
+		/* Relaxed: it goes from this process to this process. */
+		atomic_store_explicit(hak_domain_half(d, place), 0, memory_order_relaxed);
+	}
+	if (hak_lease_kind(place->lease) == HAK_LEASE_BLOCKS) {
+		hak_domain_thread_free(d, hak_lease_class(place->lease), p);
+		return;
+	}
+	pthread_mutex_lock(&d->mutex);
+	hak_domain_span_free(d, place->slab);
+	pthread_mutex_unlock(&d->mutex);
+}
+
+static HAK_COLD void free_slow(hak_domain *d, void *p)
+{
+	struct hak_place place;
+	uint16_t half;
+
+	if (!p || d->forked)
+		return;
+	if (d->readonly || hak_domain_find(d, p, &place) < 0)
+		hak_die("free of %p in domain %s, which is %s", p, d->state->name,
+			d->readonly ? "open read-only" : "no block of it");
+	/* Acquire: pairs with the release of who gave us the block, or published it. */
+	half = atomic_load_explicit(hak_domain_half(d, &place), memory_order_acquire);
+	if (half == HAK_HALF_PUBLISHED &&
+	    atomic_compare_exchange_strong_explicit(hak_domain_half(d, &place), &half,
+						    (uint16_t)d->me, memory_order_acquire,
+						    memory_order_relaxed))
+		half = (uint16_t)d->me; /* one of several who try */
+	if (hak_lease_holder(place.lease) == d->me && (!half || half == d->me))
+		free_own(d, p, &place);
+	else if (half == d->me)
+		give_back(d, place.slab, place.index);
+	else
+		not_ours(d, p, &place, half);
+}
+
+void hak_domain_free_cold(hak_domain *d, void *p)
+{
+	uint8_t twice = __atomic_load_n(&d->map[(uintptr_t)p >> HAK_SLAB_SHIFT], __ATOMIC_RELAXED);
+
+	if (!twice && free_abroad(d, (uintptr_t)p - (uintptr_t)d->base))
+		return;
+	if (twice && !d->forked)
+		hak_domain_thread_free(d, twice / 2, p);
+	else
+		free_slow(d, p);
+}
+
+/* ---- by pointer only ---- */
+
+hak_domain *hak_domain_of(const void *p)
+{
+	hak_domain *found = NULL;
+
+	for (uint32_t i = 0; i < HAK_DOMAINS_MAX; i++) {
+		/* Acquire: pairs with the release of hak_domain_open(). */
+		uintptr_t size =
+			atomic_load_explicit(&hak_domains.place[i].size, memory_order_acquire);
+		uintptr_t base =
+			atomic_load_explicit(&hak_domains.place[i].base, memory_order_relaxed);
+
+		if ((uintptr_t)p - base >= size)
+			continue;
+		found = atomic_load_explicit(&hak_domains.place[i].domain, memory_order_relaxed);
+		if (!found->forked)
+			return found;
+	}
+	return found;
+}
+
+bool hak_domain_try_free(void *p)
+{
+	hak_domain *d = hak_domain_of(p);
+
+	if (d)
+		hak_domain_free_hot(d, p);
+	return d;
+}
+
+void *hak_domain_resize(hak_domain *d, void *p, size_t size)
+{
+	size_t old = hak_domain_usable_size(d, p);
+	void *q;
+
+	if (!size) {
+		hak_domain_free(d, p);
+		return NULL;
+	}
+	if (!old) {
+		if (!d->forked)
+			hak_die("realloc of %p in domain %s, which is no block of it", p,
+				d->state->name);
+		(void)hak_domain_may(d, true);
+		errno = EOWNERDEAD;
+		return NULL;
+	}
+	if (size <= old && size * 2 >= old)
+		return p;
+	q = hak_domain_alloc(d, size);
+	if (q) {
+		memcpy(q, p, old < size ? old : size);
+		hak_domain_free(d, p);
+	}
+	return q;
+}

@@ -2,8 +2,8 @@
 /*
  * A member is killed that owns a million blocks. How long from the moment that the kernel tells of
  * its end (its pidfd can be read) until everything is free again, and how long is the longest
- * allocation or free of a member that goes on meanwhile? `longest_` contains what the kernel ran
- * instead of that member, `undisturbed_` does not: there the member was not pushed off its processor.
+ * allocation or free of a member that goes on meanwhile? `longest_ns` contains what the kernel ran
+ * instead of that member, `undisturbed_ns` does not: there it was not pushed off its processor.
  */
 #include <errno.h>
 #include <poll.h>

@@ -11,8 +11,6 @@
 
 #include <optional>
 
-namespace
-{
 namespace ipc = boost::interprocess;
 
 using segment = ipc::basic_managed_shared_memory<
@@ -23,13 +21,12 @@ using ordered_map = ipc::map<uint64_t, uint64_t, std::less<uint64_t>, entry_allo
 using hashed_map = boost::unordered_map<uint64_t, uint64_t, boost::hash<uint64_t>,
 					std::equal_to<uint64_t>, entry_allocator>;
 
-constexpr uint64_t room = 1 << 20;
-constexpr uint64_t entry_room = 160; /* a node, what it costs, and its part of the buckets */
+static constexpr uint64_t room = 1 << 20;
+static constexpr uint64_t entry_room = 160; /* a node, what it costs, and its part of the buckets */
 
-std::optional<segment> memory;
-ordered_map *ordered;
-hashed_map *hashes;
-} // namespace
+static std::optional<segment> memory;
+static ordered_map *ordered;
+static hashed_map *hashes;
 
 bool map_make(const char *name, uint64_t entries, bool hashed)
 {

@@ -12,9 +12,7 @@
 
 #include "libclient/include/hakmem.h"
 
-namespace
-{
-hak_domain *domain;
+static hak_domain *domain;
 
 /* Without state: each process has its own handle of the domain. */
 template <class T> struct domain_allocator {
@@ -56,16 +54,16 @@ using ordered_map = std::map<uint64_t, uint64_t, std::less<uint64_t>, entry_allo
 using hashed_map = std::unordered_map<uint64_t, uint64_t, std::hash<uint64_t>,
 				      std::equal_to<uint64_t>, entry_allocator>;
 
-ordered_map *ordered;
-hashed_map *hashes;
+static ordered_map *ordered;
+static hashed_map *hashes;
 
-void must(int r, const char *what)
+static void must(int r, const char *what)
 {
 	if (r)
 		throw std::runtime_error(what);
 }
 
-void *map_place(std::size_t size)
+static void *map_place(std::size_t size)
 {
 	void *p = hak_domain_alloc(domain, size);
 
@@ -73,7 +71,6 @@ void *map_place(std::size_t size)
 		throw std::bad_alloc();
 	return p;
 }
-} // namespace
 
 bool map_make(const char *name, uint64_t, bool hashed)
 {

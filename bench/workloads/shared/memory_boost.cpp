@@ -8,8 +8,6 @@
 #include <new>
 #include <optional>
 
-namespace
-{
 namespace ipc = boost::interprocess;
 
 template <class Mutexes>
@@ -18,10 +16,10 @@ using segment =
 					 ipc::iset_index>;
 
 /* One of the two. */
-std::optional<segment<ipc::mutex_family>> guarded;
-std::optional<segment<ipc::null_mutex_family>> bare;
+static std::optional<segment<ipc::mutex_family>> guarded;
+static std::optional<segment<ipc::null_mutex_family>> bare;
 
-template <class Call> int tried(Call call)
+template <class Call> static int tried(Call call)
 {
 	try {
 		call();
@@ -31,7 +29,6 @@ template <class Call> int tried(Call call)
 	}
 	return 0;
 }
-} // namespace
 
 int boost_make(const char *name, uint64_t bytes, int alone)
 {

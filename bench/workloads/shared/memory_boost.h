@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * memory_boost.h - memory that processes share, by Boost.Interprocess: a managed_shared_memory with
- * rbtree_best_fit. Behind its mutex, or without any where only one member allocates. The contract is
- * that of memory_hakmem.h.
+ * rbtree_best_fit. Behind its mutex, or without any where only one member allocates. The contract
+ * is that of memory_hakmem.h.
  */
 #ifndef BENCH_SHARED_MEMORY_BOOST_H
 #define BENCH_SHARED_MEMORY_BOOST_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Messages from process to process: allocated, written, sent, received, read and freed. Both sides
- * are awake and look for messages all the time. There and back, where half of a round is the time of
- * a message; or as fast as they go, in one direction.
+ * are awake and look for messages all the time. There and back, where half of a round is the time
+ * of a message; or as fast as they go, in one direction.
  */
 #include <string.h>
 

@@ -4,8 +4,8 @@
  * process on a processor of its own, that meet and pass words to each other in a page that is
  * neither side's business.
  *
- * Each workload is built once with hakmem and once for each peer: as NAME and as NAME.PEER, from the
- * same source, so that all carry the same load.
+ * Each workload is built once with hakmem and once for each peer: as NAME and as NAME.PEER, from
+ * the same source, so that all carry the same load.
  */
 #ifndef BENCH_SHARED_SIDE_H
 #define BENCH_SHARED_SIDE_H

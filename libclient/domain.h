@@ -9,9 +9,10 @@
  *   thread: bins (magazines)  --refill, flush-->  slab descriptors (bitmaps)  --lease-->  domain
  *
  * MAP. A byte for each 64 KiB of all addresses: 2 * class where a block may go into a magazine
- * without a look at the domain, that is, in slabs of ours that are not EXCEPTED. A thread that reads
- * it just before it becomes 0 frees a block that is not the one which is excepted (to free that is
- * the program's error in any case); what the byte said of its own block is as true after as before.
+ * without a look at the domain, that is, in slabs of ours that are not EXCEPTED. A thread that
+ * reads it just before it becomes 0 frees a block that is not the one which is excepted (to free
+ * that is the program's error in any case); what the byte said of its own block is as true after
+ * as before.
  *
  * LOCKS  hak_domains.lock -> domain.mutex -> hak_domains.store_lock, hak_heap.lock.
  * FORK: all are taken before, dropped after, on both sides; the child's handles are dead: the
@@ -59,6 +60,13 @@ struct hak_domain {
 	uintptr_t tls;                        /* where hak_thread.domain[slot] is: domain_fast.h */
 	uint8_t *map;
 
+	/* What free() needs of a class, by the six bits that a lease word has for it; of those that
+	 * are none the size is 0. */
+	struct {
+		uint64_t reciprocal;
+		uint64_t size;
+	} cut[64];
+
 	/* ---- constant while it is open ---- */
 	struct hak_domain_view view;
 	const struct hak_domain_state *state;
@@ -66,7 +74,7 @@ struct hak_domain {
 	uint64_t size;
 	uint64_t id;
 	hak_member member;
-	uint32_t me;   /* its number */
+	uint16_t me;   /* its number */
 	uint32_t slot; /* in hak_domains */
 	bool readonly;
 	bool forked; /* inherited: of no use but to be closed */

@@ -29,7 +29,7 @@ static int may_alloc(const hak_domain *d, size_t size)
 
 void *hak_domain_alloc_cold(hak_domain *d, size_t size)
 {
-	int r = may_alloc(d, size), saved = errno;
+	int r = may_alloc(d, size);
 	void *p;
 
 	if (r < 0)
@@ -38,10 +38,7 @@ void *hak_domain_alloc_cold(hak_domain *d, size_t size)
 		p = hak_domain_span_alloc(d, size, 1);
 	else
 		p = hak_domain_thread_alloc(d, hak_class_of(size ? size : 1));
-	if (!p)
-		return no_block(ENOMEM);
-	errno = saved;
-	return p;
+	return p ? p : no_block(ENOMEM);
 }
 
 HAK_EXPORT void *hak_domain_aligned_alloc(hak_domain *domain, size_t align, size_t size)

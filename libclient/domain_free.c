@@ -20,7 +20,7 @@ static inline void next_life(const hak_domain *d, uint64_t index)
 				      memory_order_relaxed);
 }
 
-static inline void give_back(const hak_domain *d, uint32_t first, uint64_t index)
+static inline void give_back(const hak_domain *d, uint64_t first, uint64_t index)
 {
 	next_life(d, index);
 	/* Release, both: the holder that sees FREED has our last use of the block behind it; one
@@ -29,28 +29,30 @@ static inline void give_back(const hak_domain *d, uint32_t first, uint64_t index
 	atomic_store_explicit(&d->view.hint[first], 1, memory_order_release);
 }
 
-/* What a channel's receiver does all day: a block of ours in another's slab. False: it is not that,
- * nothing was changed. */
+/*
+ * What a channel's receiver does all day, in as few instructions as can be: a block of ours in
+ * another's slab. False: it is not that, or lies in a further slab of a run; nothing was changed.
+ */
 static inline bool free_abroad(const hak_domain *d, uint64_t off)
 {
-	uint32_t first = (uint32_t)(off >> HAK_SLAB_SHIFT), class, slot, inside;
-	uint64_t index, word;
+	uint64_t slab = off >> HAK_SLAB_SHIFT, inside = (uint16_t)off, slot, index, word, cut;
 
 	if (HAK_UNLIKELY(off >= d->size))
 		return false;
 	/* Relaxed: the word does not change while a block of the slab is ours. */
-	word = atomic_load_explicit(&d->view.lease[first], memory_order_relaxed);
-	class = hak_lease_class(word);
-	if (HAK_UNLIKELY(hak_lease_kind(word) != HAK_LEASE_BLOCKS || class >= HAK_CLASSES))
+	word = atomic_load_explicit(&d->view.lease[slab], memory_order_relaxed);
+	if (HAK_UNLIKELY((word & (UINT64_C(7) << 16)) != (uint64_t)HAK_LEASE_BLOCKS << 16))
 		return false;
-	inside = (uint32_t)off & (uint32_t)(HAK_SLAB_SIZE - 1);
-	slot = hak_class_slot(class, inside);
-	index = hak_domain_index(first, slot);
-	if (HAK_UNLIKELY(slot * hak_class[class].size != inside ||
-			 hak_lease_holder(word) == d->me ||
+	cut = word >> 20 & 63;
+	slot = inside * d->cut[cut].reciprocal >> 40;
+	/* hak_domain_index(slab, slot) */
+	index = (slab + (slab / HAK_SLABS_PER_SUPERSLAB) * 96) * 1024 + slot;
+	if (HAK_UNLIKELY(slot >= 1024))
+		index += (slot & ~UINT64_C(1023)) * 31;
+	if (HAK_UNLIKELY(slot * d->cut[cut].size != inside || (uint16_t)word == d->me ||
 			 atomic_load_explicit(&d->view.half[index], memory_order_relaxed) != d->me))
 		return false;
-	give_back(d, first, index);
+	give_back(d, slab, index);
 	return true;
 }
 
@@ -89,11 +91,16 @@ static void free_own(hak_domain *d, void *p, const struct hak_place *place)
 
 static HAK_COLD void free_slow(hak_domain *d, void *p)
 {
+	uint8_t twice = __atomic_load_n(&d->map[(uintptr_t)p >> HAK_SLAB_SHIFT], __ATOMIC_RELAXED);
 	struct hak_place place;
 	uint16_t half;
 
 	if (!p || d->forked)
 		return;
+	if (twice) {
+		hak_domain_thread_free(d, twice / 2, p);
+		return;
+	}
 	if (d->readonly || hak_domain_find(d, p, &place) < 0)
 		hak_die("free of %p in domain %s, which is %s", p, d->state->name,
 			d->readonly ? "open read-only" : "no block of it");
@@ -114,13 +121,7 @@ static HAK_COLD void free_slow(hak_domain *d, void *p)
 
 void hak_domain_free_cold(hak_domain *d, void *p)
 {
-	uint8_t twice = __atomic_load_n(&d->map[(uintptr_t)p >> HAK_SLAB_SHIFT], __ATOMIC_RELAXED);
-
-	if (!twice && free_abroad(d, (uintptr_t)p - (uintptr_t)d->base))
-		return;
-	if (twice && !d->forked)
-		hak_domain_thread_free(d, twice / 2, p);
-	else
+	if (HAK_UNLIKELY(!free_abroad(d, (uintptr_t)p - (uintptr_t)d->base)))
 		free_slow(d, p);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * domain_grow.c - more memory for a domain, from the daemon: the session's ring carries the request,
- * the answer says no more than that the lease words of new superslabs are FREE now, or why not.
+ * domain_grow.c - more memory for a domain, from the daemon: the session's ring carries the
+ * request, the answer says no more than that the lease words of new superslabs are FREE now, or why
+ * not.
  *
  * There is no other memory to fall back to, so this waits longer than the heap does, in slices
  * between which other threads get at the heap's lock.

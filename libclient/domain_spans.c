@@ -31,16 +31,53 @@ static bool try_claim(hak_domain *d, uint64_t n, uint32_t *ret_first)
 	return hak_lease_claim(&d->view, d->me, hak_domain_high(d), d->claim_at, n, ret_first);
 }
 
-/* Orphans of which nothing is left. */
-static uint64_t gather(hak_domain *d, bool all)
+/* Of an orphan's run: all its blocks are free. So they stay, for they are nobody's to change. */
+static bool is_spent(const hak_domain *d, uint32_t first, uint64_t word)
+{
+	uint32_t class = hak_lease_class(word), blocks = class ? hak_class[class].blocks : 1;
+
+	if (!(word & HAK_LEASE_EXCEPTED))
+		return true;
+	for (uint32_t slot = 0; slot < blocks; slot++) {
+		/* Relaxed: nothing of the block is read; it is given on by the lease word. */
+		uint16_t half = atomic_load_explicit(&d->view.half[hak_domain_index(first, slot)],
+						     memory_order_relaxed);
+
+		if (half && half != HAK_HALF_FREED)
+			return false;
+	}
+	return true;
+}
+
+/* Orphans of which nothing is left, in superslabs [at, at + n): adopted to be given up. */
+static bool gather_in(hak_domain *d, uint32_t at, uint32_t n)
+{
+	uint32_t end = (at + n) * HAK_SLABS_PER_SUPERSLAB;
+	bool found = false;
+
+	for (uint32_t slab = at * HAK_SLABS_PER_SUPERSLAB; slab < end; slab++) {
+		/* Acquire: pairs with the release of the sweep; the half-words are as it left them. */
+		uint64_t word = atomic_load_explicit(&d->view.lease[slab], memory_order_acquire);
+
+		if (hak_lease_holder(word) != HAK_HOLDER_ORPHAN ||
+		    !hak_lease_is_run(word, slab, hak_domain_slabs(&d->view)) ||
+		    !is_spent(d, slab, word) || !hak_lease_adopt(&d->view, d->me, slab))
+			continue;
+		hak_lease_release(&d->view, slab);
+		found = true;
+	}
+	return found;
+}
+
+static bool gather(hak_domain *d, bool all)
 {
 	uint32_t high = hak_domain_high(d), at = d->gather_at < high ? d->gather_at : 0;
 	uint32_t n = high - at < GATHER_SUPERS ? high - at : GATHER_SUPERS;
 
 	if (all)
-		return hak_domain_gather(&d->view, 0, high);
+		return gather_in(d, 0, high);
 	d->gather_at = at + n;
-	return hak_domain_gather(&d->view, at, n);
+	return gather_in(d, at, n);
 }
 
 /* All that this process does not need itself. */

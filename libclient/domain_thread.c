@@ -4,8 +4,8 @@
  *
  * A thread has a table of its magazines by domain (hak_thread.domains), a domain a list of those of
  * its threads: the thread takes itself off the lists when it ends, the domain empties the tables
- * when it is closed. The arrays are not the depots': those need the heap, and a process whose malloc
- * is libc's has none.
+ * when it is closed. The arrays are not the depots': those need the heap, and a process whose
+ * malloc is libc's has none.
  */
 #include <string.h>
 

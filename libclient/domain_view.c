@@ -122,15 +122,17 @@ static void init_handle(hak_domain *d, const struct hak_wire_domain *reply, uint
 {
 	for (size_t i = 0; i < hak_array_size(d->twice); i++)
 		d->twice[i] = (uint8_t)(2 * hak_tiny_class[i]);
+	for (uint32_t c = 1; c < HAK_CLASSES; c++) {
+		d->cut[c].reciprocal = hak_class[c].reciprocal;
+		d->cut[c].size = hak_class[c].size;
+	}
 	d->tls = hak_domain_tls(slot < HAK_THREAD_DOMAINS ? slot : HAK_THREAD_DOMAINS);
 	d->slot = slot;
 	d->id = reply->id;
 	d->member = reply->member;
-	d->me = hak_member_number(reply->member);
+	d->me = (uint16_t)hak_member_number(reply->member);
 	d->needs = atomic_load_explicit(&d->state->needs, memory_order_relaxed);
 	d->event_at = first_news(d);
-	/* Members that begin at different places meet less. */
-	d->claim_at = 0;
 	for (uint32_t c = 0; c < HAK_CLASSES; c++)
 		d->central[c].partial = HAK_NO_SLAB;
 	pthread_mutex_init(&d->mutex, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * domain_view.h - a handle and its mappings: three files of the domain, and the books of the process.
+ * domain_view.h - a handle and its mappings: the domain's three files, and the process's books.
  */
 #pragma once
 

@@ -18,8 +18,8 @@
 #define HAK_CHANNELS    256u
 #define HAK_EVENTS      256u
 
-/* Addresses of domains: the daemon picks places in here, processes keep their heaps out of it. (Under
- * AddressSanitizer its shadow lies in the usual ones.) */
+/* Addresses of domains: the daemon picks places in here, processes keep their heaps out of it.
+ * (Under AddressSanitizer its shadow lies in the usual ones.) */
 #if defined(__SANITIZE_ADDRESS__)
 #define HAK_DOMAIN_AREA_FIRST (UINT64_C(32) << 40)
 #else

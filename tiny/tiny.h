@@ -60,8 +60,8 @@ struct hak_thread {
 	struct hak_slab *span[HAK_THREAD_SPANS];
 	uint32_t n_spans;
 	uint32_t span_slabs; /* in all of them */
-	/* By the number of a domain: from its handle, which begins with magazines that are empty and
-	 * full, to this thread's magazines there; so zero is cold again. The last is always zero. */
+	/* By the number of a domain: from its handle, which begins with magazines that are empty
+	 * and full, to this thread's magazines there; zero is cold again. The last stays zero. */
 	uintptr_t domain[HAK_THREAD_DOMAINS + 1];
 	/* The same magazines, of all domains (libclient/domain_thread.c). NULL: none yet. */
 	struct hak_domain_bins **domains;

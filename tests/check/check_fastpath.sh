@@ -6,7 +6,9 @@
 # shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 
-library=${2:?usage: check_fastpath.sh ROOT BUILD}/libclient/libhakmalloc.so
+preload=${2:?usage: check_fastpath.sh ROOT BUILD}/libclient/libhakmalloc.so
+client=$2/libclient/libhakclient.so
+library=$preload
 
 body() # SYMBOL: its instructions, one a line, without addresses and padding
 {
@@ -17,16 +19,44 @@ body() # SYMBOL: its instructions, one a line, without addresses and padding
 
 at_most() # SYMBOL INSTRUCTIONS BRANCHES
 {
-	local code insns branches
+	at_most_of "$1" "$(body "$1")" "$2" "$3"
+}
 
-	code=$(body "$1")
+at_most_of() # NAME CODE INSTRUCTIONS BRANCHES
+{
+	local code=$2 insns branches
+
 	insns=$(printf '%s\n' "$code" | grep -c .)
 	branches=$(printf '%s\n' "$code" | grep -cE '^j[a-z]+ ')
 	[ "$insns" -gt 2 ] || printf '%s:0: %s is not there\n' "$library" "$1"
-	[ "$insns" -le "$2" ] ||
-		printf '%s:0: %s has %d instructions, %d allowed\n' "$library" "$1" "$insns" "$2"
-	[ "$branches" -le "$3" ] ||
-		printf '%s:0: %s has %d branches, %d are allowed\n' "$library" "$1" "$branches" "$3"
+	[ "$insns" -le "$3" ] ||
+		printf '%s:0: %s has %d instructions, %d allowed\n' "$library" "$1" "$insns" "$3"
+	[ "$branches" -le "$4" ] ||
+		printf '%s:0: %s has %d branches, %d are allowed\n' "$library" "$1" "$branches" "$4"
+}
+
+# The pair of a domain: the budget is 27 instructions and 4 branches for the two together.
+pair_at_most() # SYMBOL SYMBOL INSTRUCTIONS BRANCHES
+{
+	local code
+
+	code=$(body "$1" && body "$2")
+	at_most_of "$1 and $2" "$code" "$3" "$4"
+}
+
+# A block of another's slab: from the call to the stores, both functions, without the branches that
+# are not taken. Counted from the top of each to its first way out.
+abroad() # INSTRUCTIONS
+{
+	local hot cold
+
+	hot=$(objdump -d --no-show-raw-insn --disassemble=hak_domain_free "$library" |
+		sed -nE 's/^ +[0-9a-f]+:\t//p' | grep -vcE '^nop|^ret|^xchg +%ax,%ax')
+	cold=$(body hak_domain_free_cold | grep -c .)
+	# Not run in the hot part: the store and the push behind the branch.
+	[ $((hot - 2 + cold)) -le "$1" ] ||
+		printf '%s:0: a free abroad has %d instructions, %d allowed\n' "$library" \
+			$((hot - 2 + cold)) "$1"
 }
 
 nothing_dear() # SYMBOL: no lock, no call, no fence, no system call
@@ -54,4 +84,12 @@ verdict "realloc in its class is at most twice malloc" at_most realloc 24 4
 for symbol in malloc free _Znwm _ZdlPv; do
 	verdict "$symbol takes no lock and calls nothing on its way" nothing_dear "$symbol"
 done
+library=$client
+verdict "allocate and free in a domain are at most 27 instructions and 4 branches together" \
+	pair_at_most hak_domain_alloc hak_domain_free 27 4
+for symbol in hak_domain_alloc hak_domain_free; do
+	verdict "$symbol takes no lock and calls nothing on its way" nothing_dear "$symbol"
+done
+verdict "a block of another member's slab is freed in at most 60 instructions" abroad 60
+verdict "and without a lock" nothing_dear hak_domain_free_cold
 tap_done

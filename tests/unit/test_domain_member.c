@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A member of a domain that has no daemon: three files, so many superslabs granted from the start.
+ * Other members are forked children.
+ */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "libclient/client.h"
+#include "libclient/domain_view.h"
+#include "tests/death.h"
+#include "tests/must.h"
+
+#define SUPERS    64u
+#define MEMBER(n) (((hak_member)7 << 16) | (n))
+
+static struct {
+	int fds[HAK_WIRE_FDS_MAX];
+	struct hak_domain_state *state;
+	struct hak_wire_domain reply;
+	_Atomic uintptr_t *word; /* shared with children */
+	hak_domain *d;
+} local;
+
+static int file(uint64_t size)
+{
+	int fd = -1;
+
+	must(hak_sys_memfd(&fd, "test", size, false) == 0);
+	return fd;
+}
+
+/* The calling process becomes member `n`. */
+static hak_domain *enter(uint32_t n, uint32_t slot)
+{
+	hak_domain *d = NULL;
+	int fd = dup(local.fds[HAK_DOMAIN_FD_EVENTS]);
+	int fds[] = { local.fds[0], local.fds[1], local.fds[2], fd };
+
+	must(hak_domain_thread_init() == 0);
+	local.reply.member = MEMBER(n);
+	must(hak_domain_view_open(&d, &local.reply, fds, slot, false) == 0);
+	d->refs = 1;
+	hak_domains.place[slot].domain = d;
+	hak_domains.place[slot].base = (uintptr_t)d->base;
+	hak_domains.place[slot].size = d->size;
+	return d;
+}
+
+static void leave(hak_domain *d)
+{
+	hak_domains.place[d->slot].size = 0;
+	hak_domains.place[d->slot].domain = NULL;
+	hak_domain_unbind_all(d);
+	hak_domain_view_close(d);
+}
+
+static void grant(uint32_t supers)
+{
+	struct hak_domain_view view;
+	void *meta;
+
+	must(hak_sys_map_shared(&meta, NULL, local.fds[HAK_DOMAIN_FD_META], 0,
+				hak_meta_size(SUPERS)) == 0);
+	hak_domain_view_init(&view, meta, NULL, SUPERS, 1);
+	for (uint32_t i = 0; i < supers * HAK_SLABS_PER_SUPERSLAB; i++)
+		view.lease[i] = hak_lease_make(0, HAK_LEASE_FREE, 0, 0, 0);
+	local.state->granted = local.state->high = supers;
+	(void)hak_sys_unmap(meta, hak_meta_size(SUPERS));
+}
+
+static int setup(void **state)
+{
+	uint64_t base = HAK_DOMAIN_AREA_FIRST + HAK_DOMAIN_ALIGN_MAX;
+	void *p;
+
+	(void)state;
+	(void)hak_client_start();
+	unit_watchdog();
+	local.fds[HAK_DOMAIN_FD_DATA] = file((uint64_t)SUPERS << HAK_SUPERSLAB_SHIFT);
+	local.fds[HAK_DOMAIN_FD_META] = file(hak_meta_size(SUPERS));
+	local.fds[HAK_DOMAIN_FD_STATE] = file(HAK_STATE_SIZE);
+	local.fds[HAK_DOMAIN_FD_EVENTS] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	must(hak_sys_map_shared(&p, NULL, local.fds[HAK_DOMAIN_FD_STATE], 0, HAK_STATE_SIZE) == 0);
+	local.state = p;
+	must(hak_sys_map_shared(&p, NULL, file(4096), 0, 4096) == 0);
+	local.word = p;
+	local.state->magic = HAK_STATE_MAGIC;
+	local.state->version = HAK_DOMAIN_VERSION;
+	local.state->superslabs = SUPERS;
+	local.state->quota = (uint64_t)SUPERS << HAK_SUPERSLAB_SHIFT;
+	local.state->base = base;
+	local.state->id = 1;
+	local.state->tag = 1;
+	memcpy(local.state->name, "test", 5);
+	for (uint32_t n = 1; n < 4; n++) {
+		local.state->member[n].id = MEMBER(n);
+		local.state->member[n].state = HAK_MEMBER_ALIVE;
+	}
+	local.reply = (struct hak_wire_domain){ .id = 1, .base = base, .superslabs = SUPERS };
+	grant(SUPERS);
+	local.d = enter(1, 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	leave(local.d);
+	for (unsigned i = 0; i < HAK_WIRE_FDS_MAX; i++)
+		hak_sys_close(local.fds[i]);
+	(void)hak_sys_unmap(local.state, HAK_STATE_SIZE);
+	(void)hak_sys_unmap((void *)(uintptr_t)local.word, 4096);
+	return 0;
+}
+
+/* Runs fn as member 2 in a child and waits for its end. */
+static void as_another(void (*fn)(hak_domain *d))
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		fn(enter(2, 1));
+		_Exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static struct hak_domain_stat stat_of(hak_domain *d)
+{
+	struct hak_domain_stat s = { .size = sizeof(s) };
+
+	assert_int_equal(hak_domain_stat_get(d, &s), 0);
+	return s;
+}
+
+static void give_everything_back(hak_domain *d)
+{
+	hak_domain_thread_flush(d);
+	pthread_mutex_lock(&d->mutex);
+	(void)hak_domain_collect(d, true);
+	(void)hak_domain_shed(d);
+	pthread_mutex_unlock(&d->mutex);
+}
+
+static void assert_all_free(hak_domain *d)
+{
+	give_everything_back(d);
+	assert_int_equal(stat_of(d).own_bytes, 0);
+	assert_int_equal(stat_of(d).free_bytes, stat_of(d).granted_bytes);
+}
+
+static void blocks_of_all_sizes_are_distinct(void **state)
+{
+	hak_domain *d = local.d;
+	static unsigned char *p[4000];
+	uint32_t n = 0;
+
+	(void)state;
+	for (size_t size = 1; size <= ((size_t)32 << 20); size += 1 + size / 7) {
+		p[n] = hak_domain_alloc(d, size);
+		assert_non_null(p[n]);
+		assert_true(hak_domain_has(d, p[n]) && !((uintptr_t)p[n] & 15));
+		assert_true(hak_domain_usable_size(d, p[n]) >= size);
+		if (size > (4u << 20)) {
+			hak_domain_free(d, p[n]);
+			continue;
+		}
+		memset(p[n], (int)(n % 251), hak_domain_usable_size(d, p[n]));
+		n++;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		size_t usable = hak_domain_usable_size(d, p[i]);
+
+		for (size_t k = 0; k < usable; k += k + 64 < usable ? 64 : usable - k)
+			assert_int_equal(p[i][k], i % 251);
+		assert_int_equal(p[i][usable - 1], i % 251);
+		hak_domain_free(d, p[i]);
+	}
+	hak_domain_free(d, NULL);
+	assert_all_free(d);
+}
+
+static void blocks_are_aligned_as_asked(void **state)
+{
+	hak_domain *d = local.d;
+
+	(void)state;
+	for (size_t align = 1; align <= ((size_t)64 << 20); align *= 2) {
+		for (size_t size = 1; size <= ((size_t)4 << 20); size = size * 5 + 3) {
+			void *p = hak_domain_aligned_alloc(d, align, size);
+
+			assert_non_null(p);
+			assert_int_equal((uintptr_t)p & (align - 1), 0);
+			assert_true(hak_domain_usable_size(d, p) >= size);
+			hak_domain_free(d, p);
+		}
+	}
+	errno = 0;
+	assert_null(hak_domain_aligned_alloc(d, 48, 1));
+	assert_int_equal(errno, EINVAL);
+	assert_all_free(d);
+}
+
+static void a_full_domain_says_so_and_goes_on(void **state)
+{
+	hak_domain *d = local.d;
+	void **list = NULL, *p;
+	uint64_t n = 0;
+
+	(void)state;
+	while ((p = hak_domain_alloc(d, 3000))) {
+		*(void **)p = (void *)list;
+		list = p;
+		n++;
+	}
+	assert_int_equal(errno, ENOMEM);
+	assert_true(n > (uint64_t)SUPERS * HAK_SUPERSLAB_SIZE / 3500);
+	while ((p = list)) {
+		list = *(void **)p;
+		hak_domain_free(d, p);
+	}
+	p = hak_domain_alloc(d, (size_t)SUPERS << (HAK_SUPERSLAB_SHIFT - 1));
+	assert_non_null(p);
+	hak_domain_free(d, p);
+	assert_all_free(d);
+}
+
+static void *use_and_leave(void *arg)
+{
+	hak_domain *d = arg;
+	void *p[200];
+
+	for (int i = 0; i < 200; i++) {
+		p[i] = hak_domain_alloc(d, (size_t)i * 7);
+		must(p[i]);
+	}
+	for (int i = 0; i < 200; i++)
+		hak_free(p[i]);
+	return NULL;
+}
+
+static void a_thread_that_ends_leaves_nothing_behind(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(pthread_create(&thread, NULL, use_and_leave, local.d), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
+	assert_null(local.d->threads);
+	assert_all_free(local.d);
+}
+
+static void frees_the_word(hak_domain *d)
+{
+	char *p = (char *)*local.word;
+
+	must(hak_owner(d, p) == MEMBER(2));
+	must(strcmp(p, "for you") == 0);
+	hak_domain_free(d, p);
+}
+
+static void what_was_given_comes_back(void **state)
+{
+	static const size_t sizes[] = { 16, 40, 100, 1000, 5000, 20000, 100000, 3000000 };
+	hak_domain *d = local.d;
+
+	(void)state;
+	for (unsigned i = 0; i < hak_array_size(sizes); i++) {
+		char *p = hak_domain_alloc(d, sizes[i]);
+
+		assert_int_equal(hak_owner(d, p), hak_self(d));
+		memcpy(p, "for you", 8);
+		assert_int_equal(hak_give(d, p, MEMBER(2)), 0);
+		assert_int_equal(hak_owner(d, p), MEMBER(2));
+		assert_int_equal(hak_give(d, p, MEMBER(3)), -EPERM);
+		assert_int_equal(hak_publish(d, p), -EPERM);
+		assert_int_equal(stat_of(d).adopted, 1);
+		*local.word = (uintptr_t)p;
+		as_another(frees_the_word);
+		assert_int_equal(stat_of(d).freed, 1);
+		give_everything_back(d);
+		assert_int_equal(stat_of(d).freed, 0);
+	}
+	assert_all_free(d);
+}
+
+static void what_is_given_to_nobody_stays(void **state)
+{
+	hak_domain *d = local.d;
+	char *p = hak_domain_alloc(d, 100);
+
+	(void)state;
+	assert_int_equal(hak_give(d, p, MEMBER(9)), -ESRCH);
+	assert_int_equal(hak_give(d, p, MEMBER(2) + (1 << 16)), -ESRCH);
+	assert_int_equal(hak_give(d, p + 16, MEMBER(2)), -EINVAL);
+	assert_int_equal(hak_give(d, &d, MEMBER(2)), -EINVAL);
+	assert_int_equal(hak_owner(d, p), hak_self(d));
+	hak_domain_free(d, p);
+	assert_int_equal(hak_give(d, p, MEMBER(9)), -ESRCH); /* in a magazine: as good as in use */
+	give_everything_back(d);
+	assert_int_equal(hak_give(d, p, MEMBER(2)), -EINVAL);
+	assert_all_free(d);
+}
+
+static void claims_the_word(hak_domain *d)
+{
+	char *p = (char *)*local.word;
+
+	must(hak_owner(d, p) == 0);
+	must(hak_claim(d, p) == 0);
+	must(hak_claim(d, p) == -EALREADY);
+	must(hak_owner(d, p) == MEMBER(2));
+	must(hak_publish(d, p) == 0);
+}
+
+static void a_published_block_is_anybodys_once(void **state)
+{
+	hak_domain *d = local.d;
+	char *p = hak_domain_alloc(d, 100);
+
+	(void)state;
+	assert_int_equal(hak_claim(d, p), -EALREADY);
+	assert_int_equal(hak_publish(d, p), 0);
+	assert_int_equal(hak_publish(d, p), -EPERM);
+	assert_int_equal(stat_of(d).published, 1);
+	*local.word = (uintptr_t)p;
+	as_another(claims_the_word);
+	assert_int_equal(hak_claim(d, p), 0);
+	assert_int_equal(hak_owner(d, p), hak_self(d));
+	assert_int_equal(hak_publish(d, p), 0);
+	hak_domain_free(d, p); /* a published one is freed by anybody */
+	assert_int_equal(hak_owner(d, p), hak_self(d));
+	assert_all_free(d);
+}
+
+static void a_ref_is_stale_once_its_block_is_freed(void **state)
+{
+	hak_domain *d = local.d;
+	char *p = hak_domain_alloc(d, 100), *q;
+	hak_ref ref = hak_ref_of(d, p), next;
+
+	(void)state;
+	assert_true(ref);
+	assert_true(hak_ref_of(d, p) == ref);
+	assert_ptr_equal(hak_ref_get(d, ref), p);
+	assert_true(hak_ref_of(d, p + 16) == 0);
+	hak_domain_free(d, p);
+	errno = 0;
+	assert_null(hak_ref_get(d, ref));
+	assert_int_equal(errno, ESTALE);
+	q = hak_domain_alloc(d, 100);
+	assert_ptr_equal(q, p);
+	next = hak_ref_of(d, q);
+	assert_true(next && next != ref);
+	assert_null(hak_ref_get(d, ref));
+	assert_ptr_equal(hak_ref_get(d, next), q);
+	errno = 0;
+	assert_null(hak_ref_get(d, 0));
+	assert_int_equal(errno, EINVAL);
+	errno = 0;
+	assert_null(hak_ref_get(d, next ^ UINT64_C(1) << 60));
+	assert_int_equal(errno, EINVAL);
+	hak_domain_free(d, q);
+	assert_all_free(d);
+	assert_null(hak_ref_get(d, next));
+}
+
+static void reads_the_root(hak_domain *d)
+{
+	char *p = hak_ref_get(d, hak_root_get(d, "news"));
+
+	must(p && strcmp(p, "hello") == 0);
+	must(hak_owner(d, p) == 0);
+	must(hak_root_set(d, "news", 0, 1) == -EAGAIN);
+	must(hak_root_set(d, "news", 0, hak_root_get(d, "news")) == 0);
+	hak_domain_free(d, p);
+}
+
+static void a_root_publishes_what_it_names(void **state)
+{
+	hak_domain *d = local.d;
+	char *p = hak_domain_alloc(d, 100), *q = hak_domain_alloc(d, 100);
+	hak_ref ref = hak_ref_of(d, p);
+
+	(void)state;
+	strcpy(p, "hello");
+	assert_true(hak_root_get(d, "news") == 0);
+	assert_int_equal(hak_root_set(d, "no name!", ref, 0), -EINVAL);
+	assert_int_equal(hak_root_set(d, "news", ref, 1), -EAGAIN);
+	assert_int_equal(hak_owner(d, p), hak_self(d));
+	assert_int_equal(hak_root_set(d, "news", ref, 0), 0);
+	assert_int_equal(hak_owner(d, p), 0);
+	assert_int_equal(hak_root_set(d, "news", hak_ref_of(d, q), 0), -EAGAIN);
+	assert_int_equal(hak_owner(d, q), hak_self(d));
+	hak_domain_free(d, q);
+	as_another(reads_the_root);
+	assert_true(hak_root_get(d, "news") == 0);
+	assert_null(hak_ref_get(d, ref));
+	assert_all_free(d);
+}
+
+static void free_and_realloc_know_domains(void **state)
+{
+	hak_domain *d = local.d;
+	char *p = hak_domain_alloc(d, 20);
+
+	(void)state;
+	assert_false(hak_owns(p));
+	assert_int_equal(hak_usable_size(p), 32);
+	strcpy(p, "some words");
+	p = hak_realloc(p, 5000);
+	assert_true(hak_domain_has(d, p));
+	assert_string_equal(p, "some words");
+	p = hak_realloc(p, 500000);
+	assert_true(hak_domain_has(d, p));
+	assert_string_equal(p, "some words");
+	assert_null(hak_realloc(p, 0));
+	assert_all_free(d);
+}
+
+static void leaves_a_slab(hak_domain *d)
+{
+	char *first = hak_domain_alloc(d, 256), *p;
+
+	for (int i = 0; i < 600; i++) {
+		p = hak_domain_alloc(d, 256);
+		must(p);
+		memset(p, 'x', 256);
+	}
+	strcpy(first, "kept");
+	must(hak_publish(d, first) == 0);
+	*local.word = (uintptr_t)first;
+}
+
+static void a_dead_members_slab_is_adopted(void **state)
+{
+	struct hak_sweep sweep = { .member = 2, .fate = HAK_FATE_FREE };
+	hak_domain *d = local.d;
+	char *kept, *p[300];
+	uint32_t slab;
+	bool same = false;
+
+	(void)state;
+	as_another(leaves_a_slab);
+	hak_domain_sweep_names(&d->view, &sweep, 0, HAK_CHANNELS);
+	hak_domain_sweep(&d->view, &sweep, 0, SUPERS);
+	kept = (char *)*local.word;
+	slab = (uint32_t)((uintptr_t)kept >> HAK_SLAB_SHIFT);
+	assert_string_equal(kept, "kept");
+	assert_int_equal(stat_of(d).orphaned_bytes, HAK_SLAB_SIZE);
+	for (int i = 0; i < 300; i++) {
+		p[i] = hak_domain_alloc(d, 256);
+		assert_ptr_not_equal(p[i], kept);
+		memset(p[i], 'y', 256);
+		same = same || (uint32_t)((uintptr_t)p[i] >> HAK_SLAB_SHIFT) == slab;
+	}
+	assert_true(same);
+	assert_int_equal(stat_of(d).orphaned_bytes, 0);
+	assert_string_equal(kept, "kept");
+	for (int i = 0; i < 300; i++)
+		hak_domain_free(d, p[i]);
+	hak_domain_free(d, kept);
+	assert_all_free(d);
+}
+
+static void frees_twice(void *arg)
+{
+	hak_domain *d = enter(2, 1);
+
+	hak_domain_free(d, arg);
+}
+
+static void anothers_block_is_not_freed(void **state)
+{
+	char *p = hak_domain_alloc(local.d, 100);
+
+	(void)state;
+	hak_expect_death_f(frees_twice, p, "free of %p in domain test, which member 1 owns",
+			   (void *)p);
+	hak_expect_death_f(frees_twice, p + 16,
+			   "free of %p in domain test, which is no block of it", (void *)(p + 16));
+	hak_domain_free(local.d, p);
+	assert_all_free(local.d);
+}
+
+static void a_childs_handle_is_dead(void **state)
+{
+	hak_domain *d = local.d;
+	char *p = hak_domain_alloc(d, 100);
+	struct hak_event event;
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (!pid) {
+		errno = 0;
+		must(!hak_domain_alloc(d, 100) && errno == EOWNERDEAD);
+		errno = 0;
+		must(!hak_domain_alloc(d, 100000) && errno == EOWNERDEAD);
+		must(hak_publish(d, p) == -EOWNERDEAD && hak_claim(d, p) == -EOWNERDEAD);
+		must(hak_event_next(d, &event) == -EOWNERDEAD);
+		must(hak_ref_of(d, p) == 0 && hak_owner(d, p) == 0 && !hak_domain_has(d, p));
+		must(hak_event_fd(d) == -EOWNERDEAD);
+		errno = 0;
+		must(!hak_realloc(p, 5000) && errno == EOWNERDEAD);
+		hak_domain_free(d, p);
+		hak_free(p);
+		must(!hak_domain_close(d));
+		_Exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	hak_domain_free(d, p);
+	assert_all_free(d);
+}
+
+static void tell(uint32_t kind, hak_member member)
+{
+	uint64_t seq = local.state->last_event + 1, one = 1;
+	struct hak_event_entry *e = &local.state->event[seq % HAK_EVENTS];
+
+	e->member = member;
+	e->kind = kind;
+	e->seq = seq;
+	local.state->last_event = seq;
+	must(write(local.fds[HAK_DOMAIN_FD_EVENTS], &one, sizeof(one)) == sizeof(one));
+}
+
+static void events_of_others_come_in_order(void **state)
+{
+	hak_domain *d = local.d;
+	struct hak_event e;
+	uint64_t count;
+
+	(void)state;
+	assert_true(hak_event_fd(d) >= 0);
+	assert_int_equal(hak_event_next(d, &e), -EAGAIN);
+	tell(HAK_EVENT_KIND_JOINED, MEMBER(2));
+	tell(HAK_EVENT_KIND_JOINED, MEMBER(1));
+	tell(HAK_EVENT_KIND_DIED, MEMBER(2));
+	assert_int_equal(hak_event_next(d, &e), 0);
+	assert_int_equal(e.type, HAK_EVENT_JOINED);
+	assert_true(e.member == MEMBER(2));
+	assert_int_equal(hak_event_next(d, &e), 0);
+	assert_int_equal(e.type, HAK_EVENT_DIED);
+	assert_int_equal(hak_event_next(d, &e), -EAGAIN);
+	assert_int_equal(read(hak_event_fd(d), &count, sizeof(count)), -1);
+	for (int i = 0; i < 300; i++)
+		tell(HAK_EVENT_KIND_JOINED, MEMBER(3));
+	assert_int_equal(hak_event_next(d, &e), 0);
+	assert_int_equal(e.type, HAK_EVENT_LOST);
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(hak_event_next(d, &e), 0);
+		assert_int_equal(e.type, HAK_EVENT_JOINED);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(blocks_of_all_sizes_are_distinct),
+		TEST(blocks_are_aligned_as_asked),
+		TEST(a_full_domain_says_so_and_goes_on),
+		TEST(a_thread_that_ends_leaves_nothing_behind),
+		TEST(what_was_given_comes_back),
+		TEST(what_is_given_to_nobody_stays),
+		TEST(a_published_block_is_anybodys_once),
+		TEST(a_ref_is_stale_once_its_block_is_freed),
+		TEST(a_root_publishes_what_it_names),
+		TEST(free_and_realloc_know_domains),
+		TEST(a_dead_members_slab_is_adopted),
+		TEST(anothers_block_is_not_freed),
+		TEST(a_childs_handle_is_dead),
+		TEST(events_of_others_come_in_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -35,6 +35,9 @@ void accounts_limit(struct accounts *accounts, const struct config *config, uint
 	accounts->max_uid_descriptors =
 		smaller(config->uid_descriptors ? config->uid_descriptors : room,
 			accounts->max_descriptors);
+	accounts->max_domains = config->domains;
+	accounts->max_uid_domains = config->uid_domains;
+	accounts->max_domain = config_domain_bytes(config) / HAK_SUPERSLAB_SIZE;
 	accounts->max_session_requests = config->session_requests;
 	accounts->max_uid_requests = config->uid_requests;
 	accounts->max_total = config->total_bytes / HAK_SUPERSLAB_SIZE;
@@ -52,7 +55,7 @@ void accounts_init(struct accounts *accounts, const struct config *config, uint6
 void accounts_deinit(struct accounts *accounts)
 {
 	hak_assert(list_empty(&accounts->all) && !accounts->sessions && !accounts->superslabs &&
-		   !accounts->descriptors);
+		   !accounts->descriptors && !accounts->domains);
 }
 
 static struct account *find(struct accounts *accounts, uid_t uid)
@@ -137,6 +140,17 @@ int account_open(struct accounts *accounts, uid_t uid, struct account **ret_acco
 	return 0;
 }
 
+/* Nothing is charged to it any more: it goes. Returns NULL. */
+static struct account *settle(struct account *account)
+{
+	if (account->sessions || account->domains)
+		return NULL;
+	hak_assert(!account->superslabs && !account->descriptors);
+	list_del(&account->link);
+	free(account);
+	return NULL;
+}
+
 struct account *account_close(struct accounts *accounts, struct account *account)
 {
 	if (!account)
@@ -144,12 +158,8 @@ struct account *account_close(struct accounts *accounts, struct account *account
 	hak_assert(account->sessions && accounts->sessions);
 	accounts->sessions--;
 	drop_descriptors(accounts, account, LIMIT_CONN_FDS);
-	if (--account->sessions == 0) {
-		hak_assert(!account->superslabs && !account->descriptors);
-		list_del(&account->link);
-		free(account);
-	}
-	return NULL;
+	account->sessions--;
+	return settle(account);
 }
 
 int account_open_session(struct accounts *accounts, struct account *account)
@@ -167,19 +177,78 @@ void account_close_session(struct accounts *accounts, struct account *account)
 	drop_descriptors(accounts, account, SESSION_FDS);
 }
 
-int account_charge(struct accounts *accounts, struct account *account, uint64_t held,
-		   uint64_t superslabs)
+int account_open_domain(struct accounts *accounts, struct account *account)
+{
+	int r;
+
+	if (accounts->domains >= accounts->max_domains) {
+		accounts->hits.domains++;
+		return HAK_REFUSAL_DOMAINS;
+	}
+	if (account->domains >= accounts->max_uid_domains) {
+		account->hits.domains++;
+		return HAK_REFUSAL_UID_DOMAINS;
+	}
+	r = test_descriptors(accounts, account, LIMIT_DOMAIN_FDS, LIMIT_ASK_FDS);
+	if (r)
+		return r;
+	accounts->domains++;
+	account->domains++;
+	add_descriptors(accounts, account, LIMIT_DOMAIN_FDS);
+	return 0;
+}
+
+struct account *account_close_domain(struct accounts *accounts, struct account *account)
+{
+	hak_assert(account->domains && accounts->domains);
+	accounts->domains--;
+	account->domains--;
+	drop_descriptors(accounts, account, LIMIT_DOMAIN_FDS);
+	return settle(account);
+}
+
+int account_open_member(struct accounts *accounts, struct account *account)
+{
+	int r = test_descriptors(accounts, account, LIMIT_MEMBER_FDS, LIMIT_ASK_FDS);
+
+	if (r)
+		return r;
+	add_descriptors(accounts, account, LIMIT_MEMBER_FDS);
+	return 0;
+}
+
+void account_close_member(struct accounts *accounts, struct account *account)
+{
+	drop_descriptors(accounts, account, LIMIT_MEMBER_FDS);
+}
+
+/* `own`: which limit `max` is. */
+static int charge(struct accounts *accounts, struct account *account, uint64_t held, uint64_t max,
+		  enum hak_refusal own, uint64_t superslabs)
 {
 	/* The widest first: where limits are equal, it is the one to change. */
 	if (passes(accounts->superslabs, superslabs, accounts->max_total))
 		return HAK_REFUSAL_TOTAL_BYTES;
 	if (passes(account->superslabs, superslabs, accounts->max_uid))
 		return HAK_REFUSAL_UID_BYTES;
-	if (passes(held, superslabs, accounts->max_session))
-		return HAK_REFUSAL_SESSION_BYTES;
+	if (passes(held, superslabs, max))
+		return (int)own;
 	account->superslabs += superslabs;
 	accounts->superslabs += superslabs;
 	return 0;
+}
+
+int account_charge(struct accounts *accounts, struct account *account, uint64_t held,
+		   uint64_t superslabs)
+{
+	return charge(accounts, account, held, accounts->max_session, HAK_REFUSAL_SESSION_BYTES,
+		      superslabs);
+}
+
+int account_charge_domain(struct accounts *accounts, struct account *account, uint64_t held,
+			  uint64_t max, uint64_t superslabs)
+{
+	return charge(accounts, account, held, max, HAK_REFUSAL_DOMAIN_BYTES, superslabs);
 }
 
 void account_refused(struct accounts *accounts, struct account *account, uint32_t refusal)

@@ -3,8 +3,8 @@
  * account.h - who holds how much: every superslab, connection and descriptor is charged to its
  * session, to the user behind it, and to the whole; requests are metered by session and user.
  *
- * EQUATIONS  total.superslabs == sum of account.superslabs == sum of session charges
- *            likewise sessions and descriptors
+ * EQUATIONS  total.superslabs == sum of account.superslabs == sum of session and domain charges
+ *            likewise sessions, domains and descriptors
  *            a charge succeeds only if afterwards used <= limit, for each of the three
  *
  * A limit that is lowered below what is in use takes nothing away: nothing more is charged until
@@ -26,6 +26,7 @@ struct account_hits {
 	uint64_t sessions;
 	uint64_t descriptors;
 	uint64_t requests;
+	uint64_t domains;
 };
 
 /* What one user holds; alive while anything is charged to it. */
@@ -34,6 +35,7 @@ struct account {
 	uid_t uid;
 	uint32_t sessions;
 	uint32_t descriptors;
+	uint32_t domains;
 	uint64_t superslabs;
 	struct bucket requests;
 	struct account_hits hits;
@@ -43,6 +45,7 @@ struct accounts {
 	struct list all;
 	uint32_t sessions;
 	uint32_t descriptors;
+	uint32_t domains;
 	uint64_t superslabs;
 	struct account_hits hits;
 	/* limits */
@@ -52,7 +55,9 @@ struct accounts {
 	uint32_t max_uid_descriptors;
 	uint32_t max_session_requests; /* a second; 0: none, likewise the next */
 	uint32_t max_uid_requests;
-	uint64_t max_total, max_uid, max_session; /* superslabs */
+	uint32_t max_domains;
+	uint32_t max_uid_domains;
+	uint64_t max_total, max_uid, max_session, max_domain; /* superslabs */
 };
 
 /* `files`: the system's limit of open files. */
@@ -73,10 +78,22 @@ struct account *account_close(struct accounts *accounts, struct account *account
 int account_open_session(struct accounts *accounts, struct account *account);
 void account_close_session(struct accounts *accounts, struct account *account);
 
+/* A place for a domain of the user's, LIMIT_DOMAIN_FDS with it. 0 or an enum hak_refusal. It keeps
+ * the account alive. */
+int account_open_domain(struct accounts *accounts, struct account *account);
+/* Returns NULL. */
+struct account *account_close_domain(struct accounts *accounts, struct account *account);
+/* LIMIT_MEMBER_FDS. 0 or an enum hak_refusal. */
+int account_open_member(struct accounts *accounts, struct account *account);
+void account_close_member(struct accounts *accounts, struct account *account);
+
 /* Charges superslabs, all or none; `held` is what the session has. 0 or an enum hak_refusal, which
  * is no hit yet: what is done ahead of need is not refused to anybody. */
 int account_charge(struct accounts *accounts, struct account *account, uint64_t held,
 		   uint64_t superslabs);
+/* The same for a domain, which may have `max` by itself. */
+int account_charge_domain(struct accounts *accounts, struct account *account, uint64_t held,
+			  uint64_t max, uint64_t superslabs);
 /* A limit of account_charge() is what somebody was told. */
 void account_refused(struct accounts *accounts, struct account *account, uint32_t refusal);
 void account_release(struct accounts *accounts, struct account *account, uint64_t superslabs);

@@ -56,6 +56,8 @@ void config_init(struct config *config, uint64_t memory_bytes)
 		.session_requests = LIMIT_SESSION_REQUESTS,
 		.uid_requests = LIMIT_UID_REQUESTS,
 		.greeting_ms = LIMIT_GREETING_MS,
+		.domains = LIMIT_DOMAINS,
+		.uid_domains = LIMIT_UID_DOMAINS,
 	};
 }
 
@@ -290,4 +292,9 @@ uint64_t config_uid_bytes(const struct config *config)
 uint64_t config_node_bytes(const struct config *config)
 {
 	return config->node_bytes ? config->node_bytes : config->total_bytes;
+}
+
+uint64_t config_domain_bytes(const struct config *config)
+{
+	return config->domain_bytes ? config->domain_bytes : config->total_bytes;
 }

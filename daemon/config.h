@@ -54,6 +54,9 @@ struct config {
 	uint32_t session_requests; /* a second; 0: no limit, likewise the next */
 	uint32_t uid_requests;
 	uint32_t greeting_ms;
+	uint32_t domains;
+	uint32_t uid_domains;
+	uint64_t domain_bytes; /* 0: not set; see config_domain_bytes() */
 	/* [numa] */
 	enum config_numa_policy numa_policy;
 	uint32_t numa_node;  /* NUMA_PREFERRED */
@@ -77,3 +80,4 @@ unsigned config_parse(struct config *config, const char *text, size_t size,
 uint64_t config_session_bytes(const struct config *config);
 uint64_t config_uid_bytes(const struct config *config);
 uint64_t config_node_bytes(const struct config *config);
+uint64_t config_domain_bytes(const struct config *config);

@@ -38,6 +38,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "limits", "uid-requests", COUNT(AT(uid_requests), 0, LIMIT_REQUESTS_MAX) },
 	{ "limits", "greeting-timeout", CONFIG_TIME, false, AT(greeting_ms), LIMIT_GREETING_MIN_MS,
 	  LIMIT_GREETING_MAX_MS, NULL },
+	{ "limits", "domains", COUNT(AT(domains), 0, LIMIT_DOMAINS_MAX) },
+	{ "limits", "uid-domains", COUNT(AT(uid_domains), 0, LIMIT_DOMAINS_MAX) },
+	{ "limits", "domain-bytes", BYTES(AT(domain_bytes), LIMIT_BYTES_MAX) },
 	/* The policy is in the files of the regions that are there. */
 	{ "numa", "policy", CONFIG_CHOICE, true, AT(numa_policy), 0, 0, numa_policies },
 	{ "numa", "node", CONFIG_COUNT, true, AT(numa_node), 0, LIMIT_NODE_NUMBERS - 1, NULL },
@@ -72,6 +75,8 @@ static uint64_t bytes_in_effect(const struct config *config, const struct config
 		return config_uid_bytes(config);
 	if (key->offset == AT(node_bytes))
 		return config_node_bytes(config);
+	if (key->offset == AT(domain_bytes))
+		return config_domain_bytes(config);
 	return *(const uint64_t *)((const char *)config + key->offset);
 }
 

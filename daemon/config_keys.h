@@ -26,7 +26,7 @@ struct config_key {
 	const char *const *choices; /* NULL-terminated; the value is the index */
 };
 
-#define CONFIG_KEYS 21u
+#define CONFIG_KEYS 24u
 extern const struct config_key config_keys[CONFIG_KEYS];
 
 struct config_unit {

@@ -28,8 +28,9 @@ struct conn {
 	int sock;
 	int pidfd; /* until a session takes it */
 	struct hak_peer peer;
-	struct account *account; /* one place in it */
-	struct session *session; /* NULL: GREETING */
+	struct account *account;                 /* one place in it */
+	struct session *session;                 /* NULL: GREETING */
+	struct hak_wire_domain_attr domain_attr; /* of the next domain that is made */
 	bool closing;
 	struct loop_op recv;
 	struct loop_op deadline;

@@ -31,6 +31,7 @@ static void stop(struct daemon *daemon)
 	list_for_each(at, tmp, &daemon->sessions)
 		session_end(hak_container_of(at, struct session, link), "shutdown");
 	list_for_each(at, tmp, &daemon->conns) conn_close(hak_container_of(at, struct conn, link));
+	domains_stop(&daemon->domains);
 	stock_stop(&daemon->stock);
 	loop_cancel(&daemon->tick);
 	loop_cancel(&daemon->watchdog);
@@ -42,7 +43,7 @@ static bool stopped(struct daemon *daemon)
 {
 	if (!daemon->stopping || !list_empty(&daemon->sessions) || !list_empty(&daemon->conns))
 		return false;
-	if (stock_in_flight(&daemon->stock))
+	if (stock_in_flight(&daemon->stock) || domains_in_flight(&daemon->domains))
 		return false;
 	bells_stop(daemon->bells);
 	workers_stop(daemon->workers);
@@ -87,6 +88,7 @@ static void on_tick(struct loop_op *op, int result, bool more)
 	list_for_each(at, tmp, &daemon->sessions) again |=
 		session_tick(hak_container_of(at, struct session, link));
 	again |= stock_tick(&daemon->stock);
+	again |= domains_tick(&daemon->domains);
 	if (again)
 		daemon_want_tick(daemon);
 }
@@ -319,6 +321,7 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config,
 	numa_init(&daemon->numa);
 	accounts_init(&daemon->accounts, config, client_files(daemon));
 	stock_init(&daemon->stock, daemon);
+	domains_init(&daemon->domains, daemon);
 	r = start_parts(daemon, inherited);
 	if (r < 0) {
 		daemon_free(daemon);

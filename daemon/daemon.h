@@ -5,13 +5,14 @@
  *
  *	start:  numa, accounts, placement, loop, bells, signals, workers, listener, stock; then the
  *	        listener is listened to: from here on clients come
- *	stop:   listener, connections, sessions, stock; when the last operation has come back,
- *	        bells, workers and the loop
+ *	stop:   listener, connections, sessions, domains, stock; when the last operation has come
+ *	        back, bells, workers and the loop
  */
 #pragma once
 
 #include "daemon/account.h"
 #include "daemon/config_load.h"
+#include "daemon/domain.h"
 #include "daemon/list.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
@@ -56,6 +57,7 @@ struct daemon {
 	struct stock stock;
 	struct accounts accounts;
 	struct placement placement;
+	struct domains domains;
 	struct listener listener;
 	struct stats stats;
 	struct refused last_refused;

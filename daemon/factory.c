@@ -24,7 +24,7 @@
 
 int factory_init(struct factory *factory, bool huge)
 {
-	struct factory new = { .huge = huge };
+	struct factory new = { .huge = huge, .part = FACTORY_BY_INDEX };
 	int r = hak_sys_reserve(&new.window, NULL, HAK_SUPERSLAB_SIZE, HAK_SUPERSLAB_SIZE);
 
 	if (r < 0)
@@ -40,6 +40,18 @@ void factory_deinit(struct factory *factory)
 	*factory = (struct factory)FACTORY_NULL;
 }
 
+/* The node of the superslab that is mapped in the window, before its first page is there. */
+static int place(const struct factory *factory, uint32_t index)
+{
+	const struct numa *numa = factory->numa;
+
+	if (!numa)
+		return 0;
+	if (factory->part != FACTORY_BY_INDEX && numa->policy != NUMA_INTERLEAVE)
+		return numa_prefer(numa, factory->part, factory->window, HAK_SUPERSLAB_SIZE);
+	return numa_spread(numa, index, factory->window);
+}
+
 /*
  * Populating instead of writing: it leaves the bytes alone, and answers shortage with an error
  * where a store would end in SIGBUS. A first page is needed, or there is nothing to collapse.
@@ -52,8 +64,7 @@ static int collapse(const struct factory *factory, int fd, uint32_t index)
 	if (r < 0)
 		return r;
 	(void)hak_sys_advise(factory->window, HAK_SUPERSLAB_SIZE, MADV_DONTDUMP);
-	if (factory->numa)
-		(void)numa_spread(factory->numa, index, factory->window);
+	(void)place(factory, index);
 	r = hak_sys_advise(factory->window, 4096, MADV_POPULATE_WRITE);
 	if (r == 0)
 		r = hak_sys_advise(factory->window, HAK_SUPERSLAB_SIZE, MADV_COLLAPSE);
@@ -70,6 +81,7 @@ static int check_node(const struct factory *factory, int fd, uint32_t index, boo
 {
 	uint64_t off = (uint64_t)index << HAK_SUPERSLAB_SHIFT;
 	uint64_t size = huge ? 4096 : HAK_SUPERSLAB_SIZE;
+	uint32_t part;
 	int r;
 
 	if (!factory->numa || factory->numa->policy != NUMA_STRICT)
@@ -78,8 +90,9 @@ static int check_node(const struct factory *factory, int fd, uint32_t index, boo
 	if (r < 0)
 		return r;
 	r = hak_sys_advise(factory->window, size, MADV_POPULATE_READ);
-	if (r == 0 &&
-	    !numa_in_place(factory->numa, index, factory->window, (uint32_t)(size / 4096)))
+	part = factory->part == FACTORY_BY_INDEX ? numa_part_at(factory->numa, index)
+						 : factory->part;
+	if (r == 0 && !numa_in_place(factory->numa, part, factory->window, (uint32_t)(size / 4096)))
 		r = -ENOMEM;
 	(void)hak_sys_map_none_at(factory->window, HAK_SUPERSLAB_SIZE);
 	return r;

@@ -12,14 +12,18 @@
 
 struct numa;
 
+/* A superslab's number says for what node it is meant: so in regions. */
+#define FACTORY_BY_INDEX UINT32_MAX
+
 struct factory {
 	void *window;            /* one superslab, aligned */
 	bool huge;               /* try 2 MiB pages */
 	const struct numa *numa; /* whose policy it helps to keep; NULL: none */
+	uint32_t part;           /* for whose node it fills, or FACTORY_BY_INDEX */
 };
-#define FACTORY_NULL \
-	{            \
-		0    \
+#define FACTORY_NULL                     \
+	{                                \
+		.part = FACTORY_BY_INDEX \
 	}
 
 int factory_init(struct factory *factory, bool huge);

@@ -7,6 +7,8 @@
 
 #include "daemon/conn.h"
 #include "daemon/daemon.h"
+#include "daemon/domain_frames.h"
+#include "daemon/member.h"
 #include "daemon/os.h"
 #include "daemon/report.h"
 #include "daemon/session.h"
@@ -111,10 +113,12 @@ static bool on_hello(struct conn *conn, const struct hak_wire_hello *hello)
 
 static bool on_bye(struct conn *conn)
 {
-	if (conn->session)
+	if (conn->session) {
+		members_leave(conn->session, false);
 		session_end(conn->session, "bye"); /* hangs up */
-	else
+	} else {
 		conn_close(conn);
+	}
 	return false;
 }
 
@@ -156,6 +160,16 @@ bool handshake_packet(struct conn *conn, const void *bytes, ssize_t n)
 		return on_bye(conn);
 	case HAK_WIRE_QUERY:
 		return on_query(conn, frame.query.what);
+	case HAK_WIRE_DOMAIN_ATTR:
+	case HAK_WIRE_DOMAIN_OPEN:
+	case HAK_WIRE_DOMAIN_CLOSE:
+	case HAK_WIRE_DOMAIN_UNLINK:
+	case HAK_WIRE_DOMAIN_HEIR:
+		if (!conn->session)
+			return refuse(conn, -EBADMSG, "a domain without a session");
+		if (conn->session->version < HAK_WIRE_VERSION_DOMAINS)
+			return refuse(conn, -EBADMSG, "a frame of a later protocol version");
+		return domain_frame(conn, &frame);
 	default:
 		return refuse(conn, -EBADMSG, "a frame that only the daemon sends");
 	}

@@ -6,6 +6,7 @@
 #include "daemon/account.h"
 #include "daemon/daemon.h"
 #include "daemon/factory.h"
+#include "daemon/job_domain.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/os.h"
@@ -24,6 +25,7 @@ static void submit(struct session *session, enum purpose purpose, uint32_t first
 	task->fd = region->fd;
 	task->first = first;
 	task->count = count < TASK_MAX ? count : TASK_MAX;
+	task->part = FACTORY_BY_INDEX;
 	task->skip = build ? region_built(region, first, task->count) : 0;
 	workers_submit(session->daemon->workers, hak_runs_part(&region->runs, first), task,
 		       purpose == FOR_LEASE || purpose == FOR_UNDO);
@@ -108,16 +110,6 @@ static void refuse_lease(struct session *session, uint32_t count, uint32_t refus
 	cqe->used = used;
 }
 
-static bool revoke_all(struct daemon *daemon)
-{
-	struct list *at, *tmp;
-	uint32_t n = 0;
-
-	list_for_each(at, tmp, &daemon->sessions) n +=
-		reserve_revoke(hak_container_of(at, struct session, link));
-	return n;
-}
-
 /* False: refused. */
 static bool start_lease(struct session *session)
 {
@@ -128,7 +120,7 @@ static bool start_lease(struct session *session)
 	uint32_t refusal = take(session, part, sqe->count, &job->cqe.first);
 
 	/* What is granted ahead and was not taken is no reason to refuse what is needed. */
-	if (refusal && refusal != HAK_REFUSAL_ADDRESSES && revoke_all(daemon))
+	if (refusal && refusal != HAK_REFUSAL_ADDRESSES && reserves_revoke(daemon))
 		refusal = take(session, part, sqe->count, &job->cqe.first);
 	if (refusal) {
 		job->cqe.node = numa_node_of(&daemon->numa, part);
@@ -376,6 +368,9 @@ void job_task_done(struct session *session)
 	case FOR_UNDO:
 		undo_task_done(session);
 		break;
+	case FOR_DOMAIN:
+		job_domain_task_done(session);
+		break;
 	case FOR_GROWTH:
 		note_built(session);
 		if (task->result < 0) { /* left to the client's own page faults */
@@ -414,6 +409,8 @@ bool job_advance(struct session *session)
 		session->reserve.wanted = sqe->count;
 		session->node = sqe->node;
 		return true;
+	case HAK_OP_DOMAIN_GROW:
+		return job_domain_advance(session);
 	default:
 		return true;
 	}

@@ -7,6 +7,7 @@
  *	        they are warm; the rest of a larger one is filled ahead of the client
  *	RETURN  punch, free
  *	FREEZE  mark
+ *	DOMAIN_GROW  see job_domain.h
  *	RESERVE note how many superslabs the client wants to find ready; they are filled and
  *	        granted ahead of need
  */

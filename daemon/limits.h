@@ -19,6 +19,10 @@
 #define LIMIT_SESSION_REQUESTS 100000u
 #define LIMIT_UID_REQUESTS     500000u
 
+/* Domains; each takes three descriptors. */
+#define LIMIT_DOMAINS     1024u
+#define LIMIT_UID_DOMAINS 256u
+
 /* ---- of [stock] ---- */
 
 #define LIMIT_STOCK_SESSIONS      8u /* regions ready for each node, at the most */
@@ -40,6 +44,7 @@
 #define LIMIT_GREETING_MAX_MS 60000u
 #define LIMIT_DESCRIPTORS_MAX 1000000u
 #define LIMIT_REQUESTS_MAX    10000000u
+#define LIMIT_DOMAINS_MAX     10000u
 #define LIMIT_CONFIG_BYTES    65536u /* of one file */
 #define LIMIT_CONFIG_FILES    256u
 /* NUMA node numbers that a request may name; the kernel's own limit is 1024. */
@@ -47,6 +52,13 @@
 /* Descriptors of a connection: socket and pidfd; of a session: segment, region, presence, too. */
 #define LIMIT_CONN_FDS    2u
 #define LIMIT_SESSION_FDS 5u
+/* Descriptors of a domain: data, meta, state; of a member: its bell. */
+#define LIMIT_DOMAIN_FDS 3u
+#define LIMIT_MEMBER_FDS 1u
+/* Domains that one session is a member of. */
+#define LIMIT_SESSION_DOMAINS 64u
+/* Address range of a domain that asks for none in particular. */
+#define LIMIT_DOMAIN_BYTES (UINT64_C(16) << 30)
 /* Descriptors of clients that no session takes: who only asks, hakctl, still comes through. */
 #define LIMIT_ASK_FDS 8u
 /* Descriptors that clients may not use up: listener, ring, log, reports. */
@@ -59,6 +71,15 @@
 /* Superslabs of a lease that are filled before it is answered, and in one step afterwards. */
 #define LIMIT_LEASE_HEAD  16u
 #define LIMIT_GROWTH_STEP 8u
+
+/* Superslabs of a domain that are looked through in one step: by a worker for what a dead member
+ * had, and with every tick for what can be given back. */
+#define LIMIT_DOMAIN_STEP     64u
+#define LIMIT_DOMAIN_CHANNELS 64u /* in one step of a sweep */
+#define LIMIT_DOMAIN_LOOK     4096u
+/* What stays in a domain although it is free: this part of what is granted, so many at least. */
+#define LIMIT_DOMAIN_KEEP_PART 8u
+#define LIMIT_DOMAIN_KEEP_MIN  2u
 
 /* How long a ring that had work is polled before the daemon sleeps on it. */
 #define LIMIT_POLL_NS 50000u

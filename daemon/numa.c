@@ -159,8 +159,7 @@ static uint32_t part_first(const struct numa *numa, uint32_t part)
 				   : HAK_REGION_SUPERSLABS / numa->parts * part;
 }
 
-/* The part whose node a superslab is meant for. */
-static uint32_t part_at(const struct numa *numa, uint32_t index)
+uint32_t numa_part_at(const struct numa *numa, uint32_t index)
 {
 	uint32_t part = index / (HAK_REGION_SUPERSLABS / numa->parts);
 
@@ -213,12 +212,12 @@ int numa_spread(const struct numa *numa, uint32_t index, void *at)
 {
 	if (numa->policy != NUMA_INTERLEAVE)
 		return 0;
-	return place(numa, part_at(numa, index), false, at, HAK_SUPERSLAB_SIZE);
+	return place(numa, numa_part_at(numa, index), false, at, HAK_SUPERSLAB_SIZE);
 }
 
-bool numa_in_place(const struct numa *numa, uint32_t index, void *at, uint32_t pages)
+bool numa_in_place(const struct numa *numa, uint32_t part, void *at, uint32_t pages)
 {
-	int wanted = (int)numa->node[part_at(numa, index)];
+	int wanted = (int)numa->node[part];
 	void *page[64];
 	int node[64];
 

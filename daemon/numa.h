@@ -42,9 +42,10 @@ int numa_prefer(const struct numa *numa, uint32_t part, void *at, uint64_t size)
 /* In turn means superslab by superslab: this is for one that is about to be filled, mapped at `at`.
  * Its pages by themselves would be too small a step for a 2 MiB page. */
 int numa_spread(const struct numa *numa, uint32_t index, void *at);
-/* True if the first `pages` pages of a filled superslab, mapped at `at`, are on the node that they
- * are meant for. */
-bool numa_in_place(const struct numa *numa, uint32_t index, void *at, uint32_t pages);
+/* The part whose node a region's superslab is meant for. */
+uint32_t numa_part_at(const struct numa *numa, uint32_t index);
+/* True if the first `pages` pages of a filled superslab, mapped at `at`, are on a part's node. */
+bool numa_in_place(const struct numa *numa, uint32_t part, void *at, uint32_t pages);
 
 /* The calling thread runs on the part's CPUs from here on, if it has some. */
 void numa_bind_thread(const struct numa *numa, uint32_t part);

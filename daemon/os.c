@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "daemon/cgroup.h"
@@ -170,5 +172,36 @@ int os_pwrite(int fd, const void *buf, size_t size, uint64_t off)
 		off += (uint64_t)n;
 		size -= (size_t)n;
 	}
+	return 0;
+}
+
+int os_sign(int *ret_fd)
+{
+	int fd = os_result(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+void os_sign_set(int fd)
+{
+	/* Long past: at once. */
+	const struct itimerspec past = { .it_value = { .tv_nsec = 1 } };
+
+	(void)timerfd_settime(fd, TFD_TIMER_ABSTIME, &past, NULL);
+}
+
+int os_reopen_readonly(int *ret_fd, int fd)
+{
+	char path[32];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = os_result(open(path, O_RDONLY | O_CLOEXEC));
+	if (r < 0)
+		return r;
+	*ret_fd = r;
 	return 0;
 }

@@ -39,6 +39,12 @@ int os_signal_next(int fd);
 int os_eventfd(int *ret_fd);
 void os_event_set(int fd);
 void os_event_clear(int fd);
+/* A non-blocking timerfd, as something to wait for that whoever holds it, too, can't make us wait
+ * for: an eventfd that is full and was made blocking would. Reading 8 bytes takes the sign away. */
+int os_sign(int *ret_fd);
+void os_sign_set(int fd);
+/* The same file opened anew, for reading only. */
+int os_reopen_readonly(int *ret_fd, int fd);
 /*
  * Closes a connected socket for good; returns -1. What the peer had sent is taken out first, after
  * it can send no more: else the kernel would answer it with ECONNRESET instead of our last words.

@@ -77,6 +77,19 @@ void placement_release(struct placement *placement, struct placed *placed, uint3
 		release(placement, placed, p, numa_share(placement->numa, p, first, count));
 }
 
+void placement_charge_part(struct placement *placement, struct placed *placed, uint32_t part,
+			   uint32_t count)
+{
+	placed->held[part] += count;
+	placement->held[part] += count;
+}
+
+void placement_release_part(struct placement *placement, struct placed *placed, uint32_t part,
+			    uint32_t count)
+{
+	release(placement, placed, part, count);
+}
+
 void placement_release_all(struct placement *placement, struct placed *placed)
 {
 	for (uint32_t p = 0; p < placement->numa->parts; p++)

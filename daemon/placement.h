@@ -45,5 +45,10 @@ void placement_charge(struct placement *placement, struct placed *placed, uint32
 		      uint32_t count);
 void placement_release(struct placement *placement, struct placed *placed, uint32_t first,
 		       uint32_t count);
+/* The same of a file that is not cut into parts: `count` that are meant for a part. */
+void placement_charge_part(struct placement *placement, struct placed *placed, uint32_t part,
+			   uint32_t count);
+void placement_release_part(struct placement *placement, struct placed *placed, uint32_t part,
+			    uint32_t count);
 /* All that the session still has. */
 void placement_release_all(struct placement *placement, struct placed *placed);

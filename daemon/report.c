@@ -118,6 +118,55 @@ static uint64_t max_sessions(const struct daemon *daemon)
 	return daemon->session_count;
 }
 
+static void fill_domain(struct hak_report_domain *ret, const struct domain *domain)
+{
+	struct hak_report_domain record = {
+		.id = domain->id,
+		.uid = domain->uid,
+		.gid = domain->gid,
+		.mode = domain->attr.mode,
+		.unlinked = domain->unlinked,
+		.lifetime = domain->attr.lifetime,
+		.orphan_policy = domain->attr.orphan_policy,
+		.members = domain->alive,
+		.members_total = domain->members_total,
+		.bytes = domain->runs.taken * HAK_SUPERSLAB_SIZE,
+		.quota = domain->attr.quota,
+		.max_size = domain->attr.max_size,
+		.base = domain->base,
+		.refused = domain->needs,
+		.created_ns = domain->created_ns,
+		.last_event = domain->last_event,
+	};
+	struct list *at, *tmp;
+
+	memcpy(record.name, domain->name, sizeof(record.name));
+	list_for_each(at, tmp, &domain->members) record.dying++;
+	record.dying -= record.members;
+	*ret = record;
+}
+
+static uint64_t fill_domains(void *ret, const struct daemon *daemon)
+{
+	struct hak_report_domain *records = ret;
+	struct list *at, *tmp;
+	uint64_t n = 0;
+
+	list_for_each(at, tmp, &daemon->domains.all)
+	{
+		const struct domain *domain = hak_container_of(at, struct domain, link);
+
+		if (!domain->closing)
+			fill_domain(&records[n++], domain);
+	}
+	return n;
+}
+
+static uint64_t max_domains(const struct daemon *daemon)
+{
+	return daemon->domains.count;
+}
+
 /* Written before it is sealed; never mapped, so that the seal against writing holds at once. */
 static int sealed_file(int *ret_fd, const void *bytes, size_t size)
 {
@@ -148,6 +197,7 @@ static const struct answer {
 	{ HAK_QUERY_SESSIONS, sizeof(struct hak_report_session), max_sessions, fill_sessions },
 	{ HAK_QUERY_LIMITS, sizeof(struct hak_report_limit), report_limits_max,
 	  report_limits_fill },
+	{ HAK_QUERY_DOMAINS, sizeof(struct hak_report_domain), max_domains, fill_domains },
 };
 
 int report_build(int *ret_fd, struct hak_wire_report *ret_body, const struct daemon *daemon,

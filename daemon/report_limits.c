@@ -7,8 +7,8 @@
 #include "daemon/session.h"
 #include "shared/report.h"
 
-#define DAEMON_LIMITS  4u
-#define UID_LIMITS     4u
+#define DAEMON_LIMITS  5u
+#define UID_LIMITS     5u
 #define SESSION_LIMITS 2u
 
 struct writer {
@@ -51,6 +51,7 @@ static void put_daemon(struct writer *to, const struct daemon *daemon)
 	put(to, "sessions", HAK_UNIT_COUNT, all->max_sessions, all->sessions, all->hits.sessions);
 	put(to, "descriptors", HAK_UNIT_COUNT, all->max_descriptors, all->descriptors,
 	    all->hits.descriptors);
+	put(to, "domains", HAK_UNIT_COUNT, all->max_domains, all->domains, all->hits.domains);
 	put(to, "greeting-timeout", HAK_UNIT_NS, daemon->config.greeting_ms * UINT64_C(1000000), 0,
 	    daemon->stats.late);
 }
@@ -65,6 +66,8 @@ static void put_uid(struct writer *to, const struct accounts *all, const struct 
 	    account->hits.descriptors);
 	put_requests(to, "uid-requests", all->max_uid_requests, &account->requests,
 		     account->hits.requests);
+	put(to, "uid-domains", HAK_UNIT_COUNT, all->max_uid_domains, account->domains,
+	    account->hits.domains);
 }
 
 static void put_session(struct writer *to, const struct accounts *all,
@@ -75,6 +78,13 @@ static void put_session(struct writer *to, const struct accounts *all,
 		       session->refused_bytes);
 	put_requests(to, "session-requests", all->max_session_requests, &session->requests_left,
 		     session->slowed);
+}
+
+/* The quota that it was made with, or what the configuration leaves of it. */
+static void put_domain(struct writer *to, const struct domain *domain)
+{
+	to->owner = domain->id;
+	put_superslabs(to, "domain-bytes", domain_max(domain), domain->runs.taken, domain->hits);
 }
 
 static void put_nodes(struct writer *to, const struct daemon *daemon)
@@ -90,9 +100,9 @@ static void put_nodes(struct writer *to, const struct daemon *daemon)
 
 uint64_t report_limits_max(const struct daemon *daemon)
 {
-	/* A user has one place at least. */
-	return DAEMON_LIMITS + daemon->numa.parts +
-	       daemon->accounts.sessions * (uint64_t)UID_LIMITS +
+	/* A user has one place, or a domain, at least. */
+	return DAEMON_LIMITS + daemon->numa.parts + daemon->domains.count +
+	       (daemon->accounts.sessions + daemon->accounts.domains) * (uint64_t)UID_LIMITS +
 	       daemon->session_count * (uint64_t)SESSION_LIMITS;
 }
 
@@ -115,5 +125,8 @@ uint64_t report_limits_fill(void *records, const struct daemon *daemon)
 		if (session->state != SESSION_DRAINING)
 			put_session(&to, &daemon->accounts, session);
 	}
+	to.scope = HAK_SCOPE_DOMAIN;
+	list_for_each(at, tmp, &daemon->domains.all)
+		put_domain(&to, hak_container_of(at, struct domain, link));
 	return (uint64_t)(to.at - (struct hak_report_limit *)records);
 }

@@ -16,6 +16,8 @@ struct rule {
 	bool first;
 	bool count;
 	bool node;
+	bool domain;    /* reserved[0] */
+	uint16_t since; /* protocol version */
 };
 
 static const struct rule rules[] = {
@@ -24,6 +26,10 @@ static const struct rule rules[] = {
 	[HAK_OP_RETURN] = { .known = true, .first = true, .count = true },
 	[HAK_OP_FREEZE] = { .known = true, .first = true, .count = true },
 	[HAK_OP_RESERVE] = { .known = true, .node = true },
+	[HAK_OP_DOMAIN_GROW] = { .known = true,
+				 .node = true,
+				 .domain = true,
+				 .since = HAK_WIRE_VERSION_DOMAINS },
 };
 
 /* NULL, or what is wrong with a copied entry. */
@@ -34,15 +40,20 @@ static const char *entry_fault(const struct session *session, const struct hak_s
 	if (sqe->op >= hak_array_size(rules) || !rules[sqe->op].known)
 		return "unknown operation";
 	rule = &rules[sqe->op];
+	if (session->version < rule->since)
+		return "unknown operation";
 	if (sqe->flags)
 		return "unknown flags";
-	if (sqe->reserved0 || sqe->reserved[0] || sqe->reserved[1] || sqe->reserved[2] ||
-	    sqe->reserved[3])
+	if (sqe->reserved0 || (sqe->reserved[0] && !rule->domain) || sqe->reserved[1] ||
+	    sqe->reserved[2] || sqe->reserved[3])
 		return "reserved bytes are set";
 	if (sqe->seq <= session->last_seq)
 		return "sequence number did not increase";
 	if (sqe->op == HAK_OP_RESERVE) {
 		if (sqe->count > HAK_RESERVE_SLOTS)
+			return "count out of range";
+	} else if (sqe->op == HAK_OP_DOMAIN_GROW) {
+		if (sqe->count > HAK_LEASE_MAX)
 			return "count out of range";
 	} else if (rule->count ? !sqe->count || sqe->count > HAK_LEASE_MAX : sqe->count) {
 		return "count out of range";

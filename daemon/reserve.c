@@ -87,3 +87,13 @@ uint32_t reserve_revoke(struct session *session)
 		account_release(&session->daemon->accounts, session->account, revoked);
 	return revoked;
 }
+
+bool reserves_revoke(struct daemon *daemon)
+{
+	struct list *at, *tmp;
+	uint32_t n = 0;
+
+	list_for_each(at, tmp, &daemon->sessions) n +=
+		reserve_revoke(hak_container_of(at, struct session, link));
+	return n;
+}

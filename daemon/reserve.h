@@ -13,6 +13,7 @@
 
 #include "shared/reserve.h"
 
+struct daemon;
 struct session;
 
 struct reserve {
@@ -35,3 +36,5 @@ bool reserve_has(const struct reserve *reserve, uint32_t first, uint32_t count);
 /* Takes back what was not taken and releases its charge; superslabs. After this the client gets no
  * more until it asks again. */
 uint32_t reserve_revoke(struct session *session);
+/* Of all sessions; true: there was something. */
+bool reserves_revoke(struct daemon *daemon);

@@ -11,6 +11,7 @@
 #include "daemon/job.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
+#include "daemon/member.h"
 #include "daemon/os.h"
 #include "daemon/presence.h"
 #include "shared/check.h"
@@ -130,6 +131,8 @@ static void on_task(struct task *task)
 
 	hak_assert(session->magic == SESSION_MAGIC);
 	job_task_done(session);
+	if (session->state == SESSION_DRAINING || session->state == SESSION_EVICTED)
+		job_domain_abandon(session);
 	if (session->state == SESSION_DRAINING)
 		settle(session);
 	else if (session->state != SESSION_EVICTED && session->job.op)
@@ -178,6 +181,7 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 	set_comm(session, hello->comm);
 	list_init(&session->link);
 	list_init(&session->active);
+	list_init(&session->members);
 	list_add(&daemon->sessions, &session->link);
 	daemon->session_count++;
 	daemon->stats.sessions++;
@@ -297,6 +301,8 @@ static void hang_up(struct session *session)
 	session->parked = false;
 	bell_cancel(&session->bell);
 	task_cancel(&session->task);
+	if (!session->task.in_flight)
+		job_domain_abandon(session);
 	/* Somebody may be waiting for an answer that will not come; the closed socket says so. */
 	hak_sys_futex_wake(&session->cq.ring->tail, INT_MAX);
 	if (conn)
@@ -330,6 +336,7 @@ void session_end(struct session *session, const char *reason)
 		    (unsigned long long)session->id, (int)session->peer.pid, reason,
 		    session->region.runs.taken, (unsigned long long)session->requests);
 	session->state = SESSION_DRAINING;
+	members_leave(session, true);
 	hang_up(session);
 	loop_cancel(&session->death);
 	settle(session);

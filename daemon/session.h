@@ -12,7 +12,8 @@
  *	ATTACHED, DETACHED  its ring is served
  *	EVICTED             not served any more; what it has stays its own, and charged, until the
  *	                    process is gone: memory that it may be using is not taken away
- *	DRAINING            its file is closed, once nothing that names its memory is in flight
+ *	DRAINING            its file is closed, once nothing that names its memory is in flight; it
+ *	                    is a member of no domain any more
  *
  * The pidfd is the judge of death. A closed socket alone says nothing: programs close all their
  * descriptors. Then the presence file is asked (see presence.h), at once and with every tick.
@@ -27,6 +28,7 @@
 #include "daemon/bell.h"
 #include "daemon/bucket.h"
 #include "daemon/conn.h"
+#include "daemon/job_domain.h"
 #include "daemon/list.h"
 #include "daemon/loop.h"
 #include "daemon/placement.h"
@@ -63,6 +65,7 @@ enum purpose {
 	FOR_LEASE,   /* the job waits for it */
 	FOR_RETURN,  /* likewise */
 	FOR_UNDO,    /* likewise: a lease that there was no memory for */
+	FOR_DOMAIN,  /* likewise: memory of a domain */
 	FOR_GROWTH,  /* the rest of a large lease */
 	FOR_RESERVE, /* superslabs to be granted ahead of need */
 	FOR_DECAY,   /* warm superslabs that the session did not come for */
@@ -95,7 +98,11 @@ struct session {
 	struct placed placed;
 	struct reserve reserve;
 
+	struct list members; /* of domains: member.in_session */
+	uint32_t member_count;
+
 	struct job job;
+	struct grow grow;
 	struct task task;
 	enum purpose purpose;
 	uint64_t last_seq;

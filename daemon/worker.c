@@ -58,10 +58,16 @@ static void step(struct worker *worker, struct task *task)
 		task->result = r;
 		return;
 	}
+	if (task->op == TASK_CALL) {
+		task->call(task);
+		task->done = task->count;
+		return;
+	}
 	if (!(task->skip & bit)) {
 		/* Relaxed: a flag that publishes nothing else. */
 		worker->factory.huge =
 			atomic_load_explicit(&worker->workers->huge, memory_order_relaxed);
+		worker->factory.part = task->part;
 		r = factory_build(&worker->factory, task->fd, index, &huge);
 	}
 	if (r == 0)
@@ -233,7 +239,7 @@ void workers_set_huge(struct workers *workers, bool huge)
 
 void task_init(struct task *task, task_fn *fn)
 {
-	*task = (struct task){ .fn = fn };
+	*task = (struct task){ .fn = fn, .part = FACTORY_BY_INDEX };
 	list_init(&task->link);
 }
 

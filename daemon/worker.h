@@ -18,6 +18,7 @@
 
 #include <stdatomic.h>
 
+#include "daemon/factory.h"
 #include "daemon/list.h"
 #include "daemon/loop.h"
 
@@ -30,6 +31,7 @@ struct workers;
 enum task_op {
 	TASK_BUILD, /* fill; those of `skip` are filled already */
 	TASK_PUNCH, /* give the memory back */
+	TASK_CALL,  /* whatever `call` does with all of them, in one go; it sets `result` */
 };
 
 typedef void task_fn(struct task *task);
@@ -44,6 +46,8 @@ struct task {
 	int fd;
 	uint32_t first, count; /* superslabs of the file */
 	uint64_t skip;         /* bit i: first + i */
+	uint32_t part;         /* BUILD: for whose node, or FACTORY_BY_INDEX */
+	task_fn *call;         /* TASK_CALL; runs in the worker's thread */
 
 	uint32_t done; /* how many of them */
 	uint64_t huge; /* bit i: it is one 2 MiB page now */

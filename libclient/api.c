@@ -86,7 +86,8 @@ static_assert((int)HAK_REFUSED_TOTAL_BYTES == (int)HAK_REFUSAL_TOTAL_BYTES &&
 		      (int)HAK_REFUSED_SESSION_BYTES == (int)HAK_REFUSAL_SESSION_BYTES &&
 		      (int)HAK_REFUSED_ADDRESSES == (int)HAK_REFUSAL_ADDRESSES &&
 		      (int)HAK_REFUSED_MEMORY == (int)HAK_REFUSAL_MEMORY &&
-		      (int)HAK_REFUSED_NODE_BYTES == (int)HAK_REFUSAL_NODE_BYTES,
+		      (int)HAK_REFUSED_NODE_BYTES == (int)HAK_REFUSAL_NODE_BYTES &&
+		      (int)HAK_REFUSED_DOMAIN_BYTES == (int)HAK_REFUSAL_DOMAIN_BYTES,
 	      "the public names are those of the protocol");
 
 static int apply(const struct hak_options *o)

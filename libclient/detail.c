@@ -71,6 +71,11 @@ static void write_refused(const struct hak_refused *r)
 			       "limit of %s of a NUMA node reached (%s in use; node-bytes)", limit,
 			       used);
 		break;
+	case HAK_REFUSAL_DOMAIN_BYTES:
+		(void)snprintf(detail.text, TEXT_BYTES,
+			       "quota of %s reached by the domain (%s in use; domain-bytes)", limit,
+			       used);
+		break;
 	case HAK_REFUSAL_ADDRESSES:
 		(void)snprintf(detail.text, TEXT_BYTES,
 			       "no neighbouring superslabs for so large a block are free");

@@ -13,6 +13,9 @@ static const char *const names[] = {
 	[HAK_REFUSAL_DESCRIPTORS] = "descriptors",
 	[HAK_REFUSAL_UID_DESCRIPTORS] = "uid-descriptors",
 	[HAK_REFUSAL_NODE_BYTES] = "node-bytes",
+	[HAK_REFUSAL_DOMAIN_BYTES] = "domain-bytes",
+	[HAK_REFUSAL_DOMAINS] = "domains",
+	[HAK_REFUSAL_UID_DOMAINS] = "uid-domains",
 };
 
 const char *hak_refusal_name(uint32_t refusal)

@@ -25,6 +25,10 @@ enum hak_refusal {
 	HAK_REFUSAL_UID_DESCRIPTORS = 9,
 	/* leases again: a key */
 	HAK_REFUSAL_NODE_BYTES = 10,
+	/* domains: keys; the first also the quota that a domain was made with */
+	HAK_REFUSAL_DOMAIN_BYTES = 11,
+	HAK_REFUSAL_DOMAINS = 12,
+	HAK_REFUSAL_UID_DOMAINS = 13,
 };
 
 /* The configuration's key, "addresses" or "memory"; "" for NONE, "unknown" for other numbers. */

@@ -78,6 +78,7 @@ enum hak_report_scope {
 	HAK_SCOPE_UID = 2,
 	HAK_SCOPE_SESSION = 3,
 	HAK_SCOPE_NODE = 4,
+	HAK_SCOPE_DOMAIN = 5,
 };
 
 enum hak_report_unit {
@@ -91,12 +92,37 @@ struct hak_report_limit {
 	char key[24]; /* as in hakmemd.conf, NUL-terminated */
 	uint32_t scope;
 	uint32_t unit;
-	uint64_t owner; /* of UID: the user; of SESSION: its id; of NODE: its number; else 0 */
+	uint64_t owner; /* of UID: the user; of SESSION, DOMAIN: its id; of NODE: its number; else 0 */
 	uint64_t limit; /* 0: there is none */
 	uint64_t used;  /* now; may be above a limit that was lowered */
 	uint64_t hits;  /* times that it refused something, or slowed a session down */
 };
 
+/* Quota and sizes as it was made; what binds it may be less: domain-bytes. */
+struct hak_report_domain {
+	char name[32]; /* NUL-terminated; "" can't be */
+	uint64_t id;
+	uint32_t uid; /* of who made it */
+	uint32_t gid;
+	uint32_t mode;
+	uint32_t unlinked; /* 1: it has no name any more, and lives as long as its members */
+	uint32_t lifetime; /* enum hak_domain_lifetime of hakmem.h */
+	uint32_t orphan_policy;
+	uint32_t members; /* alive */
+	uint32_t dying;   /* their sweep is not complete */
+	uint64_t members_total;
+	uint64_t bytes; /* granted, or just being granted or given back */
+	uint64_t quota;
+	uint64_t max_size;
+	uint64_t base;       /* address in every member */
+	uint64_t refused;    /* requests for more */
+	uint64_t created_ns; /* CLOCK_BOOTTIME */
+	uint64_t last_event;
+};
+
+HAK_PIN_SIZE(struct hak_report_domain, 136);
+HAK_PIN_FIELD(struct hak_report_domain, members, 64);
+HAK_PIN_FIELD(struct hak_report_domain, bytes, 80);
 HAK_PIN_SIZE(struct hak_report_status, 224);
 HAK_PIN_FIELD(struct hak_report_status, leased_bytes, 64);
 HAK_PIN_FIELD(struct hak_report_status, open_fds, 152);

@@ -64,6 +64,8 @@ static bool body_ok(const struct hak_wire_frame *f)
 		return all_zero(f->domain.reserved, sizeof(f->domain.reserved));
 	case HAK_WIRE_DOMAIN_CLOSE:
 		return all_zero(f->domain_close.reserved, sizeof(f->domain_close.reserved));
+	case HAK_WIRE_DOMAIN_HEIR:
+		return all_zero(f->domain_heir.reserved, sizeof(f->domain_heir.reserved));
 	case HAK_WIRE_DONE:
 		return !f->done.reserved0 && f->done.code <= 0 &&
 		       text_ends(f->done.text, sizeof(f->done.text));
@@ -92,14 +94,27 @@ uint16_t hak_wire_choose(uint16_t peer_min, uint16_t peer_max)
 	return v < peer_min || v < HAK_WIRE_VERSION_MIN ? 0 : v;
 }
 
+static void copy_text(char ret_text[HAK_WIRE_TEXT], const char *text)
+{
+	size_t n = strlen(text);
+
+	memcpy(ret_text, text, n < HAK_WIRE_TEXT ? n : HAK_WIRE_TEXT - 1);
+}
+
 struct hak_wire_frame hak_wire_refuse(int code, const char *text)
 {
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_REFUSED);
-	size_t n = strlen(text);
 
 	frame.refused.code = code;
-	if (n >= sizeof(frame.refused.text))
-		n = sizeof(frame.refused.text) - 1;
-	memcpy(frame.refused.text, text, n);
+	copy_text(frame.refused.text, text);
+	return frame;
+}
+
+struct hak_wire_frame hak_wire_done(int code, const char *text)
+{
+	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_DONE);
+
+	frame.done.code = code;
+	copy_text(frame.done.text, text);
 	return frame;
 }

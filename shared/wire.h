@@ -17,6 +17,8 @@
  *                                <-     DONE {0}
  *   DOMAIN_UNLINK {name}         ->
  *                                <-     DONE {0}
+ *   DOMAIN_HEIR {id, member}     ->
+ *                                <-     DONE {0}
  *                                <-     DONE {code, text}: any of these failed; nothing else ends
  *
  *   tool
@@ -60,6 +62,7 @@ enum hak_wire_type {
 	HAK_WIRE_DOMAIN_CLOSE = 10,
 	HAK_WIRE_DOMAIN_UNLINK = 11,
 	HAK_WIRE_DONE = 12,
+	HAK_WIRE_DOMAIN_HEIR = 13,
 };
 
 enum hak_wire_query {
@@ -110,6 +113,24 @@ struct hak_wire_report {
 	uint64_t reserved[5];
 };
 
+/* The flags and values of hakmem.h's enums of similar names. */
+enum hak_wire_domain_flags {
+	HAK_WIRE_CREATE = 1,
+	HAK_WIRE_EXCL = 2,
+	HAK_WIRE_RDONLY = 4,
+};
+
+enum hak_wire_orphan {
+	HAK_WIRE_ORPHAN_FREE = 1,
+	HAK_WIRE_ORPHAN_PUBLISH = 2,
+	HAK_WIRE_ORPHAN_HEIR = 3,
+};
+
+enum hak_wire_lifetime {
+	HAK_WIRE_LIFETIME_UNLINKED = 1,
+	HAK_WIRE_LIFETIME_MEMBERS = 2,
+};
+
 /* 0: the default, in every field. */
 struct hak_wire_domain_attr {
 	uint64_t max_size; /* bytes of address range, a multiple of 2 MiB */
@@ -146,6 +167,12 @@ struct hak_wire_domain_close {
 	uint64_t reserved[6];
 };
 
+struct hak_wire_domain_heir {
+	uint64_t id;
+	uint64_t member; /* who is to have what the caller owns expressly; 0: nobody */
+	uint64_t reserved[5];
+};
+
 struct hak_wire_done {
 	int32_t code; /* 0 or a negative errno */
 	uint32_t reserved0;
@@ -166,6 +193,7 @@ struct hak_wire_frame {
 		struct hak_wire_domain_open domain_open; /* and DOMAIN_UNLINK, flags 0 */
 		struct hak_wire_domain domain;
 		struct hak_wire_domain_close domain_close;
+		struct hak_wire_domain_heir domain_heir;
 		struct hak_wire_done done;
 		uint8_t bytes[56];
 	};
@@ -184,6 +212,7 @@ HAK_PIN_SIZE(struct hak_wire_domain_open, 56);
 HAK_PIN_SIZE(struct hak_wire_domain, 56);
 HAK_PIN_FIELD(struct hak_wire_domain, superslabs, 24);
 HAK_PIN_SIZE(struct hak_wire_domain_close, 56);
+HAK_PIN_SIZE(struct hak_wire_domain_heir, 56);
 HAK_PIN_SIZE(struct hak_wire_done, 56);
 
 /* A frame of that type with the magic set and everything else zero. */
@@ -198,5 +227,6 @@ int hak_wire_decode(struct hak_wire_frame *ret_frame, const void *bytes, size_t 
 /* The highest protocol version that both sides speak, or 0. */
 uint16_t hak_wire_choose(uint16_t peer_min, uint16_t peer_max);
 
-/* Fills a REFUSED frame; the text is cut to fit. */
+/* Fills a REFUSED frame, or a DONE frame; the text is cut to fit. */
 struct hak_wire_frame hak_wire_refuse(int code, const char *text);
+struct hak_wire_frame hak_wire_done(int code, const char *text);

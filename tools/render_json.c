@@ -177,7 +177,8 @@ int render_sessions_json(const struct hak_report_session *sessions, uint64_t n, 
 static int add_limit(json_t *list, const struct hak_report_limit *limit)
 {
 	static const char *const units[] = { "unknown", "bytes", "count", "per_second", "ns" };
-	static const char *const scopes[] = { "unknown", "daemon", "uid", "session", "node" };
+	static const char *const scopes[] = { "unknown", "daemon", "uid",
+					      "session", "node",   "domain" };
 	uint32_t unit = limit->unit < hak_array_size(units) ? limit->unit : 0;
 	uint32_t scope = limit->scope < hak_array_size(scopes) ? limit->scope : 0;
 	json_t *one = json_object();

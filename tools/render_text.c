@@ -99,6 +99,7 @@ void render_limits_text(const struct hak_report_limit *limits, uint64_t n)
 				       l->scope == HAK_SCOPE_UID       ? "uid"
 				       : l->scope == HAK_SCOPE_SESSION ? "session"
 				       : l->scope == HAK_SCOPE_NODE    ? "node"
+				       : l->scope == HAK_SCOPE_DOMAIN  ? "domain"
 								       : "?",
 				       wide(l->owner));
 		printf("%-18s %-16s %12s %12s %9llu\n", key, owner,

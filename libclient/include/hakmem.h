@@ -94,6 +94,7 @@ enum hak_refused_for {
 	HAK_REFUSED_ADDRESSES = 4,     /* no such run of superslabs is free */
 	HAK_REFUSED_MEMORY = 5,        /* the machine has none */
 	HAK_REFUSED_NODE_BYTES = 10,   /* the limit of a NUMA node */
+	HAK_REFUSED_DOMAIN_BYTES = 11, /* the quota of a domain */
 };
 
 /* `size` is set by the caller to sizeof(struct hak_info). */

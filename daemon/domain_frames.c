@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/domain_frames.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "daemon/conn.h"
+#include "daemon/daemon.h"
+#include "daemon/domain.h"
+#include "daemon/limits.h"
+#include "daemon/member.h"
+#include "daemon/os.h"
+#include "daemon/session.h"
+#include "shared/fdpass.h"
+
+#define FLAGS (HAK_WIRE_CREATE | HAK_WIRE_EXCL | HAK_WIRE_RDONLY)
+
+static bool send_frame(struct conn *conn, const struct hak_wire_frame *frame, const int *fds,
+		       unsigned n_fds)
+{
+	int r = hak_fdpass_send(conn->sock, frame, fds, n_fds);
+
+	if (r == 0)
+		return true;
+	/* It does not read its answers, or its limits don't allow descriptors under way. */
+	log_limited(LOG_AT_WARNING, "answer-failed", "pid=%d error=\"%s\"", (int)conn->peer.pid,
+		    os_text(r));
+	conn_close(conn);
+	return false;
+}
+
+static bool done(struct conn *conn, int code, const char *text)
+{
+	const struct hak_wire_frame frame = hak_wire_done(code, text);
+
+	if (code < 0)
+		log_limited(LOG_AT_INFO, "domain-refused", "pid=%d uid=%u code=%d reason=\"%s\"",
+			    (int)conn->peer.pid, conn->peer.uid, code, text);
+	return send_frame(conn, &frame, NULL, 0);
+}
+
+/* What domain_new() or member_join() said. */
+static bool failed(struct conn *conn, int r)
+{
+	char text[HAK_WIRE_TEXT];
+
+	if (r == -EUSERS)
+		return done(conn, -EDQUOT, "the domain has 1000 members");
+	if (r == -EAGAIN)
+		return done(conn, r, "a sweep is under way");
+	if (r < 0)
+		return done(conn, r, os_text(r));
+	daemon_note_refusal(conn->daemon, (uint32_t)r, &conn->peer, conn->session->id);
+	if (r == HAK_REFUSAL_ADDRESSES)
+		return done(conn, -ENOMEM, "no addresses are left for it");
+	(void)snprintf(text, sizeof(text), "limit reached: %s", hak_refusal_name((uint32_t)r));
+	return done(conn, conn_refusal_code((uint32_t)r), text);
+}
+
+/* ---- open ---- */
+
+static bool answer_open(struct conn *conn, const struct member *member, bool read_only,
+			bool created)
+{
+	const struct domain *domain = member->domain;
+	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_DOMAIN);
+	int fds[] = { domain->data_fd, domain->meta_fd, domain->state_fd, member->sign };
+	int data = -1, meta = -1, r = 0;
+	bool alive;
+
+	if (read_only) {
+		r = os_reopen_readonly(&data, domain->data_fd);
+		if (r == 0)
+			r = os_reopen_readonly(&meta, domain->meta_fd);
+		fds[0] = data;
+		fds[1] = meta;
+	}
+	frame.domain.id = domain->id;
+	frame.domain.base = domain->base;
+	frame.domain.member = member->id;
+	frame.domain.superslabs = domain->view.superslabs;
+	frame.domain.created = created;
+	if (r == 0)
+		alive = send_frame(conn, &frame, fds, hak_array_size(fds));
+	else
+		alive = done(conn, r, os_text(r));
+	hak_sys_close(data);
+	hak_sys_close(meta);
+	return alive;
+}
+
+/* The first open of a session: it becomes a member. */
+static bool join(struct conn *conn, struct domain *domain, bool read_only, bool created)
+{
+	struct member *member;
+	int r;
+
+	if (conn->session->member_count >= LIMIT_SESSION_DOMAINS)
+		r = -EMFILE;
+	else
+		r = member_join(&member, domain, conn->session, read_only);
+	if (r) {
+		if (created)
+			domain_unlink(domain);
+		else
+			domain_settle(domain);
+		return r == -EMFILE ? done(conn, r, "64 domains are open, or no descriptors")
+				    : failed(conn, r);
+	}
+	return answer_open(conn, member, read_only, created);
+}
+
+static bool create(struct conn *conn, const char *name, bool read_only,
+		   struct hak_wire_domain_attr *attr)
+{
+	const char *fault = domain_attr_fault(conn->daemon, attr);
+	struct domain *domain;
+	int r;
+
+	if (fault)
+		return done(conn, -EINVAL, fault);
+	r = domain_new(&domain, conn->session, name, attr);
+	if (r)
+		return failed(conn, r);
+	return join(conn, domain, read_only, true);
+}
+
+static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
+{
+	struct domain *domain = domain_find(&conn->daemon->domains, open->name);
+	struct hak_wire_domain_attr attr = conn->domain_attr;
+	bool read_only = open->flags & HAK_WIRE_RDONLY;
+	struct member *member;
+
+	conn->domain_attr = (struct hak_wire_domain_attr){ 0 };
+	if (!hak_name_key(open->name))
+		return done(conn, -EINVAL, "name: 1 to 31 of A-Z a-z 0-9 . _ -, no dot first");
+	if (open->flags & ~FLAGS)
+		return done(conn, -EINVAL, "flags: unknown ones");
+	if (open->flags & HAK_WIRE_EXCL && !(open->flags & HAK_WIRE_CREATE))
+		return done(conn, -EINVAL, "flags: HAK_EXCL without HAK_CREATE");
+	if (!domain && !(open->flags & HAK_WIRE_CREATE))
+		return done(conn, -ENOENT, "there is no such domain");
+	if (!domain)
+		return create(conn, open->name, read_only, &attr);
+	if (open->flags & HAK_WIRE_EXCL)
+		return done(conn, -EEXIST, "the domain exists");
+	if (!domain_permits(domain, &conn->peer, read_only))
+		return done(conn, -EACCES, "the domain's mode does not permit it");
+	member = member_find(conn->session, domain);
+	if (!member)
+		return join(conn, domain, read_only, false);
+	if (member->read_only && !read_only)
+		return done(conn, -EBUSY, "this process has it open for reading");
+	return answer_open(conn, member, read_only, false);
+}
+
+/* ---- the others ---- */
+
+static bool on_close(struct conn *conn, uint64_t id)
+{
+	struct member *member = member_by_id(conn->session, id);
+
+	if (!member)
+		return done(conn, -ENOENT, "not a member of such a domain");
+	member_leave(member, false);
+	return done(conn, 0, "");
+}
+
+static bool on_unlink(struct conn *conn, const char *name)
+{
+	struct domain *domain = domain_find(&conn->daemon->domains, name);
+
+	if (!domain)
+		return done(conn, -ENOENT, "there is no such domain");
+	if (conn->peer.uid && conn->peer.uid != domain->uid)
+		return done(conn, -EACCES, "the domain is another user's");
+	domain_unlink(domain);
+	return done(conn, 0, "");
+}
+
+static bool on_heir(struct conn *conn, const struct hak_wire_domain_heir *heir)
+{
+	struct member *member = member_by_id(conn->session, heir->id), *other;
+
+	if (!member)
+		return done(conn, -ENOENT, "not a member of such a domain");
+	if (member->domain->attr.orphan_policy != HAK_WIRE_ORPHAN_HEIR)
+		return done(conn, -EINVAL, "its orphan policy knows no heirs");
+	other = heir->member ? member_alive(member->domain, heir->member) : NULL;
+	if (heir->member && (!other || other == member || other->read_only))
+		return done(conn, -ESRCH, "the heir: no other living member");
+	member->heir = heir->member;
+	return done(conn, 0, "");
+}
+
+bool domain_frame(struct conn *conn, const struct hak_wire_frame *frame)
+{
+	switch (frame->type) {
+	case HAK_WIRE_DOMAIN_ATTR:
+		conn->domain_attr = frame->domain_attr;
+		return true;
+	case HAK_WIRE_DOMAIN_OPEN:
+		return on_open(conn, &frame->domain_open);
+	case HAK_WIRE_DOMAIN_CLOSE:
+		return on_close(conn, frame->domain_close.id);
+	case HAK_WIRE_DOMAIN_UNLINK:
+		return on_unlink(conn, frame->domain_open.name);
+	default:
+		return on_heir(conn, &frame->domain_heir);
+	}
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* domain_grow.c - the part of domain.h that is about superslabs. */
+#include "daemon/account.h"
+#include "daemon/daemon.h"
+#include "daemon/domain.h"
+#include "daemon/shrink.h"
+#include "shared/check.h"
+#include "shared/sys.h"
+
+uint64_t domain_max(const struct domain *domain)
+{
+	uint64_t quota = domain->attr.quota / HAK_SUPERSLAB_SIZE;
+	uint64_t max = domain->daemon->accounts.max_domain;
+
+	return quota < max ? quota : max;
+}
+
+/* In turn, superslab by superslab, as the factory spreads them; else as it was chosen. */
+static uint32_t part_of(const struct numa *numa, uint32_t part, uint32_t index)
+{
+	return numa->policy == NUMA_INTERLEAVE ? index % numa->parts : part;
+}
+
+/* The nearest part that may have them. */
+static uint32_t choose_part(const struct numa *numa, uint32_t part, uint64_t allowed)
+{
+	for (uint32_t i = 0; i < numa->parts; i++) {
+		if (allowed >> numa->order[part][i] & 1)
+			return numa->order[part][i];
+	}
+	return part;
+}
+
+/* Memory for the words that say whose it is: shortage is to show here, not as SIGBUS. */
+static int make_words(const struct domain *domain, uint32_t first, uint32_t count)
+{
+	uint64_t slab = (uint64_t)first * HAK_SLABS_PER_SUPERSLAB;
+	uint64_t n = (uint64_t)count * HAK_SLABS_PER_SUPERSLAB;
+	int r = hak_sys_fallocate(domain->meta_fd, HAK_META_LEASES + slab * sizeof(uint64_t),
+				  n * sizeof(uint64_t));
+
+	if (r < 0)
+		return r;
+	return hak_sys_fallocate(domain->meta_fd, hak_meta_hints(domain->view.superslabs) + slab,
+				 n);
+}
+
+static void give(struct domain *domain, uint32_t first, uint32_t count)
+{
+	struct placement *placement = &domain->daemon->placement;
+
+	hak_runs_give(&domain->runs, first, count);
+	account_release(&domain->daemon->accounts, domain->account, count);
+	for (uint32_t i = first; i < first + count; i++)
+		placement_release_part(placement, &domain->placed, domain->part[i], 1);
+}
+
+uint32_t domain_take(struct domain *domain, uint32_t part, uint32_t count, uint32_t *ret_first,
+		     uint32_t *ret_part)
+{
+	struct daemon *daemon = domain->daemon;
+	uint64_t allowed = placement_allowed(&daemon->placement, part, count);
+	int r;
+
+	r = account_charge_domain(&daemon->accounts, domain->account, domain->runs.taken,
+				  domain_max(domain), count);
+	if (r)
+		return (uint32_t)r;
+	if (!allowed || !hak_runs_take(&domain->runs, 0, count, ret_first)) {
+		account_release(&daemon->accounts, domain->account, count);
+		return allowed ? HAK_REFUSAL_ADDRESSES : HAK_REFUSAL_NODE_BYTES;
+	}
+	*ret_part = choose_part(&daemon->numa, part, allowed);
+	for (uint32_t i = *ret_first; i < *ret_first + count; i++) {
+		domain->part[i] = (uint8_t)part_of(&daemon->numa, *ret_part, i);
+		placement_charge_part(&daemon->placement, &domain->placed, domain->part[i], 1);
+	}
+	if (make_words(domain, *ret_first, count) == 0)
+		return 0;
+	give(domain, *ret_first, count);
+	return HAK_REFUSAL_MEMORY;
+}
+
+void domain_grant(struct domain *domain, uint32_t first, uint32_t count)
+{
+	struct hak_domain_state *state = domain->state;
+	uint32_t end = first + count;
+
+	for (uint32_t slab = first * HAK_SLABS_PER_SUPERSLAB; slab < end * HAK_SLABS_PER_SUPERSLAB;
+	     slab++)
+		/* Release: pairs with the acquire of who claims it; its memory is zero. */
+		atomic_store_explicit(&domain->view.lease[slab],
+				      hak_lease_make(HAK_HOLDER_NONE, HAK_LEASE_FREE, 0,
+						     domain->generation[slab], 0),
+				      memory_order_release);
+	domain->granted += count;
+	if (domain->high < end)
+		domain->high = end;
+	/* Relaxed: a number for reports. */
+	atomic_store_explicit(&state->granted, domain->granted, memory_order_relaxed);
+	/* Release: who sees the new end sees the words before it. */
+	atomic_store_explicit(&state->high, domain->high, memory_order_release);
+	shrink_look(domain);
+}
+
+void domain_waste(struct domain *domain, uint32_t first, uint32_t count)
+{
+	hak_bits_fill(domain->waste, first, count, true);
+	domain->waste_count += count;
+	domain_work(domain);
+}
+
+void domain_wasted(struct domain *domain, uint32_t first, uint32_t count)
+{
+	hak_assert(count <= domain->waste_count);
+	hak_bits_fill(domain->waste, first, count, false);
+	domain->waste_count -= count;
+	give(domain, first, count);
+}
+
+void domain_refused(struct domain *domain, uint32_t refusal)
+{
+	domain->needs++;
+	domain->hits += refusal == HAK_REFUSAL_DOMAIN_BYTES;
+	/* Relaxed: a hint. */
+	atomic_store_explicit(&domain->state->needs, (uint32_t)domain->needs, memory_order_relaxed);
+}

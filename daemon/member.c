@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/member.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "daemon/account.h"
+#include "daemon/daemon.h"
+#include "daemon/domain.h"
+#include "daemon/limits.h"
+#include "daemon/os.h"
+#include "daemon/session.h"
+#include "daemon/sweep.h"
+#include "shared/check.h"
+
+struct member *member_find(const struct session *session, const struct domain *domain)
+{
+	struct list *at, *tmp;
+
+	list_for_each(at, tmp, &session->members)
+	{
+		struct member *member = hak_container_of(at, struct member, in_session);
+
+		if (member->domain == domain)
+			return member;
+	}
+	return NULL;
+}
+
+struct member *member_by_id(const struct session *session, uint64_t domain_id)
+{
+	struct list *at, *tmp;
+
+	list_for_each(at, tmp, &session->members)
+	{
+		struct member *member = hak_container_of(at, struct member, in_session);
+
+		if (member->domain->id == domain_id)
+			return member;
+	}
+	return NULL;
+}
+
+struct member *member_alive(const struct domain *domain, uint64_t id)
+{
+	struct list *at, *tmp;
+
+	list_for_each(at, tmp, &domain->members)
+	{
+		struct member *member = hak_container_of(at, struct member, link);
+
+		if (member->id == id)
+			return member->dying ? NULL : member;
+	}
+	return NULL;
+}
+
+/* ---- what others see of it ---- */
+
+/* A seqlock in the small: readers compare `seq` before and after. */
+static void tell(struct member *member, enum hak_event_kind kind)
+{
+	struct domain *domain = member->domain;
+	uint64_t n = ++domain->last_event;
+	struct hak_event_entry *event = &domain->state->event[n % HAK_EVENTS];
+	struct list *at, *tmp;
+
+	/* Relaxed, then a fence: no field of the new event is seen with the old number. */
+	atomic_store_explicit(&event->seq, 0, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	event->member = member->id;
+	event->at_ns = hak_sys_boottime_ns();
+	event->kind = kind;
+	event->pid = member->pid;
+	/* Release, three times: whoever sees the number sees the event. */
+	atomic_store_explicit(&event->seq, n, memory_order_release);
+	atomic_store_explicit(&domain->state->last_event, n, memory_order_release);
+	atomic_store_explicit(&domain->state->event_futex, (uint32_t)n, memory_order_release);
+	hak_sys_futex_wake(&domain->state->event_futex, INT_MAX);
+	list_for_each(at, tmp, &domain->members)
+	{
+		struct member *other = hak_container_of(at, struct member, link);
+
+		if (other != member && !other->dying)
+			os_sign_set(other->sign);
+	}
+}
+
+static void set_state(struct member *member, enum hak_member_state state)
+{
+	struct hak_member_entry *entry =
+		&member->domain->state->member[hak_member_number(member->id)];
+
+	/* Release: who sees the state sees the id. */
+	atomic_store_explicit(&entry->state, state, memory_order_release);
+}
+
+static void show(const struct member *member, const struct session *session)
+{
+	struct hak_member_entry *entry =
+		&member->domain->state->member[hak_member_number(member->id)];
+
+	entry->pid = member->pid;
+	entry->uid = session->peer.uid;
+	entry->since_ns = hak_sys_boottime_ns();
+	/* Release: who sees the id sees whose it is. */
+	atomic_store_explicit(&entry->id, member->id, memory_order_release);
+}
+
+/* ---- join ---- */
+
+/* Round about, so that fresh ones come first and reused ones late. 0: none can be had. */
+static uint32_t take_number(struct domain *domain)
+{
+	for (uint32_t i = 0; i < HAK_MEMBER_MAX; i++) {
+		uint32_t number = (domain->last_number + i) % HAK_MEMBER_MAX + 1;
+		uint64_t bit = UINT64_C(1) << (number % 64);
+
+		if (domain->numbers[number / 64] & bit || sweep_avoids(domain, number))
+			continue;
+		domain->numbers[number / 64] |= bit;
+		domain->had[number / 64] |= bit;
+		domain->last_number = number;
+		return number;
+	}
+	return 0;
+}
+
+static void give_number(struct domain *domain, uint32_t number)
+{
+	domain->numbers[number / 64] &= ~(UINT64_C(1) << (number % 64));
+}
+
+static bool has_number(const struct domain *domain)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < HAK_MEMBERS / 64; i++)
+		n += (uint32_t)__builtin_popcountll(domain->numbers[i]);
+	return n < HAK_MEMBER_MAX;
+}
+
+int member_join(struct member **ret_member, struct domain *domain, struct session *session,
+		bool read_only)
+{
+	struct accounts *accounts = &domain->daemon->accounts;
+	struct member *member;
+	uint32_t number;
+	int r;
+
+	if (!has_number(domain))
+		return -EUSERS;
+	r = account_open_member(accounts, session->account);
+	if (r)
+		return r;
+	member = calloc(1, sizeof(*member));
+	r = member ? os_sign(&member->sign) : -ENOMEM;
+	number = r == 0 ? take_number(domain) : 0;
+	if (!number) {
+		if (r == 0)
+			hak_sys_close(member->sign);
+		free(member);
+		account_close_member(accounts, session->account);
+		return r < 0 ? r : -EAGAIN;
+	}
+	list_init(&member->link);
+	list_init(&member->in_session);
+	member->domain = domain;
+	member->session = session;
+	member->id = ++domain->members_total << 16 | number;
+	member->pid = (uint32_t)session->peer.pid;
+	member->read_only = read_only;
+	show(member, session);
+	set_state(member, read_only ? HAK_MEMBER_READER : HAK_MEMBER_ALIVE);
+	list_add(&domain->members, &member->link);
+	list_add(&session->members, &member->in_session);
+	session->member_count++;
+	domain->alive++;
+	tell(member, HAK_EVENT_KIND_JOINED);
+	*ret_member = member;
+	return 0;
+}
+
+/* ---- leave ---- */
+
+static void leave_session(struct member *member)
+{
+	struct session *session = member->session;
+
+	member->sign = hak_sys_close(member->sign);
+	account_close_member(&session->daemon->accounts, session->account);
+	list_del(&member->in_session);
+	session->member_count--;
+	member->session = NULL;
+}
+
+void member_leave(struct member *member, bool died)
+{
+	struct domain *domain = member->domain;
+
+	/* The fence: either who gives it a block sees DYING, or the sweep sees the block. */
+	set_state(member, HAK_MEMBER_DYING);
+	atomic_thread_fence(memory_order_seq_cst);
+	leave_session(member);
+	member->dying = true;
+	domain->alive--;
+	list_add(&domain->members, &member->link); /* behind those that died before */
+	tell(member, died ? HAK_EVENT_KIND_DIED : HAK_EVENT_KIND_LEFT);
+	domain_work(domain);
+}
+
+void members_leave(struct session *session, bool died)
+{
+	while (!list_empty(&session->members))
+		member_leave(hak_container_of(session->members.next, struct member, in_session),
+			     died);
+}
+
+static void forget(struct member *member)
+{
+	give_number(member->domain, hak_member_number(member->id));
+	list_del(&member->link);
+	free(member);
+}
+
+void member_swept(struct member *member)
+{
+	set_state(member, HAK_MEMBER_NONE);
+	tell(member, HAK_EVENT_KIND_SWEPT);
+	forget(member);
+}
+
+void members_drop(struct domain *domain)
+{
+	struct list *at, *tmp;
+
+	list_for_each(at, tmp, &domain->members)
+	{
+		struct member *member = hak_container_of(at, struct member, link);
+
+		hak_assert(member->dying);
+		if (member != domain->swept)
+			forget(member);
+	}
+}

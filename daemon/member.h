@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * member.h - a process as a member of a domain.
+ *
+ *	DOMAIN_OPEN             DOMAIN_CLOSE, process gone         sweep complete
+ *	-----------> ALIVE, or READER -------------------> DYING ------------------> number free
+ *	   JOINED                               LEFT, DIED                  SWEPT
+ *
+ * A session that is evicted keeps its memberships until its process is gone: what it has mapped it
+ * may still write to. A member of a session that has ended has none (session NULL).
+ *
+ * Its number is given out again after its sweep; ids never are. Fresh numbers come first, so that
+ * hardly any is reused while a sweep that takes it for nobody's is under way; see member_join().
+ */
+#pragma once
+
+#include "daemon/list.h"
+#include "shared/domain.h"
+
+struct domain;
+struct session;
+
+struct member {
+	struct list link;       /* domain.members */
+	struct list in_session; /* session.members */
+	struct domain *domain;
+	struct session *session;
+	uint64_t id;
+	uint64_t heir; /* a member's id, or 0 */
+	uint32_t pid;
+	bool read_only;
+	bool dying;
+	int sign; /* readable: there are events */
+	/* of its sweep */
+	struct hak_sweep sweep;
+	uint32_t channels, superslabs; /* that are done */
+};
+
+/* The session's membership; NULL: it has none. */
+struct member *member_find(const struct session *session, const struct domain *domain);
+struct member *member_by_id(const struct session *session, uint64_t domain_id);
+/* A member of the domain that is alive; NULL: it is not. */
+struct member *member_alive(const struct domain *domain, uint64_t id);
+
+/* 0, a negative errno (-EAGAIN: all free numbers are those that a sweep is looking for; -EUSERS:
+ * all are taken), or an enum hak_refusal. */
+int member_join(struct member **ret_member, struct domain *domain, struct session *session,
+		bool read_only);
+/* It closed the domain, or (`died`) its process is gone. */
+void member_leave(struct member *member, bool died);
+/* All of a session. */
+void members_leave(struct session *session, bool died);
+
+/* Its sweep is complete: the number is free again. */
+void member_swept(struct member *member);
+
+/* The daemon stops: nobody is left to be told or to be swept for. */
+void members_drop(struct domain *domain);

@@ -33,7 +33,7 @@ static const struct work_info info = {
 	.name = "shared_death",
 	.group = "shared",
 	.about = "a member is killed",
-	.op = "one death, from its end until all is free",
+	.op = "one death, from the kill until all is free",
 	.variants = variants,
 	.in_children = true,
 	.needs_daemon = true,
@@ -116,8 +116,9 @@ static bool swept(hak_member member)
 	return false;
 }
 
-/* Time from the pidfd until the event. */
-static uint64_t watch(struct survivor *survivor, int pidfd, hak_member member)
+/* Times from the pidfd until the event, and from the kill. */
+static void watch(struct survivor *survivor, int pidfd, hak_member member, struct hist *ended,
+		  struct hist *killed)
 {
 	uint64_t begin = hak_sys_now_ns(), end = 0, now;
 
@@ -127,13 +128,26 @@ static uint64_t watch(struct survivor *survivor, int pidfd, hak_member member)
 			end = hak_sys_now_ns();
 		if (swept(member)) {
 			now = hak_sys_now_ns();
-			return end ? now - end : 0; /* it may be done before */
+			hist_add(ended, end ? now - end : 0); /* it may be done before */
+			hist_add(killed, now - begin);
+			return;
 		}
 	} while (hak_sys_now_ns() - begin < DEADLINE_NS);
 	work_die("the member is not swept");
 }
 
-static void one(struct work *work, struct side *side, struct survivor *survivor, struct hist *hist)
+/* Nothing is the dead member's any more, who was the only one to be given anything. */
+static void must_be_free(void)
+{
+	struct hak_domain_stat stat = { .size = sizeof(stat) };
+
+	daemon_must(hak_domain_stat_get(memory_domain, &stat), "the domain's books");
+	if (stat.adopted || stat.orphaned_bytes || stat.own_bytes != stat.held_bytes)
+		work_die("a dead member still owns memory");
+}
+
+static void one(const struct work *work, struct side *side, struct survivor *survivor,
+		struct hist *ended, struct hist *killed)
 {
 	hak_member member;
 	uint64_t seed = work->seed;
@@ -153,7 +167,8 @@ static void one(struct work *work, struct side *side, struct survivor *survivor,
 			member);
 	side_meet(side);
 	(void)kill(pid, SIGKILL);
-	hist_add(hist, watch(survivor, pidfd, member));
+	watch(survivor, pidfd, member, ended, killed);
+	must_be_free();
 	(void)waitpid(pid, NULL, 0);
 	(void)close(pidfd);
 }
@@ -161,7 +176,8 @@ static void one(struct work *work, struct side *side, struct survivor *survivor,
 int main(int argc, char **argv)
 {
 	struct survivor *survivor = work_table(1, sizeof(*survivor));
-	struct hist *hist = work_table(1, sizeof(*hist));
+	struct hist *ended = work_table(1, sizeof(*ended));
+	struct hist *killed = work_table(1, sizeof(*killed));
 	struct work work;
 	struct side side;
 
@@ -172,10 +188,11 @@ int main(int argc, char **argv)
 	side.members = 2; /* from here on: this one, and whoever is to die */
 	work_start(&work);
 	for (uint64_t i = 0; i < work.ops; i++)
-		one(&work, &side, survivor, hist);
+		one(&work, &side, survivor, ended, killed);
 	work_stop(&work);
-	work.timed_ns = hist->sum;
-	work_quantiles(&work, "swept_", hist);
+	work.timed_ns = killed->sum;
+	work_quantiles(&work, "swept_", ended);
+	work_quantiles(&work, "killed_", killed);
 	work_extra(&work, "longest_ns", (double)survivor->longest);
 	work_extra(&work, "undisturbed_ns", (double)survivor->undisturbed);
 	side.members = 1;

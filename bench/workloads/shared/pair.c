@@ -5,7 +5,7 @@
  */
 #include SIDE_MEMORY
 
-#define ROOM (UINT64_C(64) << 20)
+#define ROOM (UINT64_C(512) << 20)
 
 static const struct work_variant variants[] = {
 	{ "64", "64 bytes, one member", MEMORY_PAIRS, 64, 64, 1, 1 },
@@ -13,6 +13,9 @@ static const struct work_variant variants[] = {
 	{ "members2", "64 bytes, two members at once", MEMORY_PAIRS, 64, 64, 1, 2 },
 	{ "mixed", "400 slots at random, 16 to 1,024 bytes", MEMORY_PAIRS, 16, 1024, 400, 1 },
 	{ "mixed-members2", "the same by two members at once", MEMORY_PAIRS, 16, 1024, 400, 2 },
+	{ "mixed-100k", "100,000 slots at random", MEMORY_PAIRS / 4, 16, 1024, 100000, 1 },
+	{ "mixed-100k-members2", "the same, each of two members has so many", MEMORY_PAIRS / 4, 16,
+	  1024, 100000, 2 },
 	{ 0 },
 };
 

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "libclient/channel.h"
 #include "libclient/client.h"
 #include "libclient/domain_view.h"
 #include "libclient/heap.h"
@@ -234,6 +235,18 @@ HAK_EXPORT int hak_domain_unlink(const char *name)
 	return ask(&frame, 1, HAK_WIRE_DONE, &answer, fds, 0);
 }
 
+HAK_EXPORT int hak_domain_heir(hak_domain *domain, hak_member heir)
+{
+	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_DOMAIN_HEIR), answer;
+	int fds[HAK_WIRE_FDS_MAX], r = hak_domain_may(domain, true);
+
+	if (r < 0)
+		return r;
+	frame.domain_heir.id = domain->id;
+	frame.domain_heir.member = heir;
+	return ask(&frame, 1, HAK_WIRE_DONE, &answer, fds, 0);
+}
+
 /* ---- close ---- */
 
 /* Under hak_domains.lock: the last handle. What lies in magazines and slabs is the sweep's. */
@@ -251,6 +264,7 @@ static void leave(hak_domain *d)
 		hak_domain_unbind_all(d);
 		pthread_mutex_unlock(&d->mutex);
 	}
+	hak_channels_forget(d);
 	/* Before the daemon hears of it: from then on others may get what was ours. */
 	hak_domain_view_close(d);
 	if (!forked)

@@ -172,19 +172,6 @@ HAK_EXPORT int hak_member_alive(hak_domain *domain, hak_member member)
 	       atomic_load_explicit(&e->id, memory_order_relaxed) == member;
 }
 
-HAK_EXPORT int hak_domain_heir(hak_domain *domain, hak_member heir)
-{
-	int r = hak_domain_may(domain, true);
-
-	if (r < 0)
-		return r;
-	if (heir && !is_writer(domain, heir))
-		return hak_domain_fail(-ESRCH, "there is no such member, or it only reads");
-	/* Relaxed: the daemon reads it once we are gone. */
-	atomic_store_explicit(&domain->view.heir[domain->me], heir, memory_order_relaxed);
-	return 0;
-}
-
 HAK_EXPORT size_t hak_domain_usable_size(hak_domain *domain, const void *p)
 {
 	struct hak_place place;

@@ -7,7 +7,7 @@
 /* How often a sender looks at a place that a receiver is just leaving, before it clears it. */
 #define PATIENCE 64u
 
-/* A sender passes at most the messages that are there, and those of others who are faster. */
+/* Places looked at beyond those that there can be reason to: who is slow may be overtaken. */
 #define OVERTAKEN 64u
 
 /* ---- names ---- */
@@ -321,15 +321,29 @@ struct scan {
 	uint64_t front; /* all before it are done */
 };
 
+/* A position that was used is a capacity after one that is done, and so are all before that. */
+static void jump(const struct hak_channel_view *channel, struct scan *scan, int64_t after)
+{
+	uint64_t last = last_use(channel, scan->at, after);
+
+	scan->at = last > channel->mask ? last - channel->mask : 0;
+	scan->front = scan->at;
+}
+
 static int take_first(const struct hak_channel_view *channel, uint32_t me, struct scan *scan,
 		      uint64_t *ret_offset)
 {
-	/* As many as are done and `head` lags behind, and then as many as there can be. */
-	for (uint32_t n = 0; n <= 2 * channel->mask + 1; n++, scan->at++) {
+	/* As many as are done and `head` lags behind, as many as there can be, and jumps. */
+	for (uint32_t n = 0; n <= 2 * channel->mask + OVERTAKEN; n++) {
 		uint64_t word = word_load(channel, scan->at);
 		int64_t after = used_after(channel, scan->at, word);
 		bool in_use = word & HAK_CHANNEL_FULL && !after;
 
+		/* Overtaken by more than a lap; or `head` is nonsense. */
+		if (after > 1 || (!n && (after < -1 || (after < 0 && word & HAK_CHANNEL_FULL)))) {
+			jump(channel, scan, after);
+			continue;
+		}
 		if (after < 0)
 			return after == -1 ? HAK_CHANNEL_E_EMPTY : HAK_CHANNEL_E_BROKEN;
 		if (in_use && take_block(channel, me, word, ret_offset)) {
@@ -342,6 +356,7 @@ static int take_first(const struct hak_channel_view *channel, uint32_t me, struc
 			return 0;
 		}
 		scan->front += scan->front == scan->at && !in_use;
+		scan->at++;
 	}
 	return HAK_CHANNEL_E_EMPTY;
 }
@@ -350,18 +365,9 @@ int hak_channel_take(const struct hak_channel_view *channel, uint32_t me, uint64
 {
 	/* Acquire: pairs with the release below; all words before are seen as done. */
 	uint64_t head = atomic_load_explicit(&channel->desc->head, memory_order_acquire);
-	uint64_t word = word_load(channel, head);
-	int64_t after = used_after(channel, head, word);
 	struct scan scan = { head, head };
-	int r;
+	int r = take_first(channel, me, &scan, ret_offset);
 
-	/* Far behind, or nonsense. A position that was used is a capacity after one that is done. */
-	if (HAK_UNLIKELY(after > 1 || after < -1 || (after == -1 && word & HAK_CHANNEL_FULL))) {
-		scan.at = last_use(channel, head, after);
-		scan.at = scan.at > channel->mask ? scan.at - channel->mask : 0;
-		scan.front = scan.at;
-	}
-	r = take_first(channel, me, &scan, ret_offset);
 	/* Release: see above. If somebody else moved it, that is as good. */
 	if (r != HAK_CHANNEL_E_BROKEN && scan.front != head)
 		(void)atomic_compare_exchange_strong_explicit(&channel->desc->head, &head,

@@ -151,15 +151,6 @@ void hak_lease_commit(const struct hak_domain_view *view, uint32_t member, uint3
 
 /* ---- the holder's ---- */
 
-/* How many blocks a first slab's word allows to have half-words: all of them are in its own area.
- * A run of several slabs has less than 1,024, a span one. */
-static uint32_t slots_of(uint64_t word)
-{
-	uint32_t class = hak_lease_class(word);
-
-	return class && class < HAK_CLASSES ? hak_class[class].blocks : 1;
-}
-
 /* Writes where there is something only: the rest of the pages is not to come into being. Relaxed:
  * the word that makes the slab FREE is stored later, with release. */
 static void clear_exceptions(const struct hak_domain_view *view, uint32_t slab, uint32_t slots)
@@ -218,7 +209,7 @@ uint64_t hak_lease_release(const struct hak_domain_view *view, uint32_t first)
 				   generation, hak_lease_length(word)) |
 			    (word & HAK_LEASE_EXCEPTED));
 	if (word & HAK_LEASE_EXCEPTED)
-		clear_exceptions(view, first, slots_of(word));
+		clear_exceptions(view, first, hak_lease_slots(word));
 	n = run_length(view, first, word);
 	for (uint64_t i = n; i-- > 1;) {
 		uint32_t slab = first + (uint32_t)i;
@@ -371,6 +362,12 @@ static bool ring_has(const struct hak_domain_view *view, uint32_t channel, uint6
 bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
 			  uint32_t *ret_channel)
 {
+	for (uint32_t c = 0; c < HAK_CHANNELS; c++) {
+		if (ring_has(view, c, offset)) {
+			*ret_channel = c;
+			return true;
+		}
+	}
 	for (uint32_t i = 0; i < HAK_ROOTS; i++) {
 		/* Acquire: pairs with the release of whoever set it, as above. */
 		uint64_t ref = atomic_load_explicit(&view->roots[i].ref, memory_order_acquire);
@@ -379,12 +376,6 @@ bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
 		if (ref && hak_ref_offset(ref) == offset &&
 		    hak_domain_place_ref(view, ref, &place) == 0) {
 			*ret_channel = HAK_CHANNELS;
-			return true;
-		}
-	}
-	for (uint32_t c = 0; c < HAK_CHANNELS; c++) {
-		if (ring_has(view, c, offset)) {
-			*ret_channel = c;
 			return true;
 		}
 	}

@@ -12,8 +12,7 @@
  * META
  *   0x00000  struct hak_root[1024]     names of refs
  *   0x10000  struct hak_channel_desc[256]
- *   0x40000  heir[1024]                8 bytes a member number: who is to have what it owns
- *   0x42000  lease[32 per superslab]   8 bytes a slab: who holds it, as what
+ *   0x40000  lease[32 per superslab]   8 bytes a slab: who holds it, as what
  *   then     hint[32 per superslab]    1 byte a slab: something was given back to its holder
  *   then     generation[]              1 byte a block, 128 KiB a superslab
  *   then     half[]                    2 bytes a block, 256 KiB a superslab
@@ -172,6 +171,15 @@ static inline uint64_t hak_lease_with_holder(uint64_t word, uint32_t holder)
 	return (word & ~UINT64_C(0xffff)) | holder;
 }
 
+/* How many blocks a first slab's word allows to have half-words: all of them are in its own area. A
+ * run of several slabs has less than 1,024, a span one. Any word. */
+static inline uint32_t hak_lease_slots(uint64_t word)
+{
+	uint32_t class = hak_lease_class(word);
+
+	return class && class < HAK_CLASSES ? hak_class[class].blocks : 1;
+}
+
 /* Can it be a first slab's word of a run of blocks or a span? Any word, any slab of the range. */
 static inline bool hak_lease_is_run(uint64_t word, uint32_t slab, uint32_t slabs)
 {
@@ -268,12 +276,10 @@ HAK_PIN_FIELD(struct hak_channel_desc, senders, 192);
 /* ---- meta: where things are ---- */
 
 #define HAK_META_CHANNELS 0x10000u
-#define HAK_META_HEIRS    0x40000u
-#define HAK_META_LEASES   0x42000u
+#define HAK_META_LEASES   0x40000u
 static_assert(HAK_META_CHANNELS == HAK_ROOTS * sizeof(struct hak_root), "roots");
-static_assert(HAK_META_HEIRS == HAK_META_CHANNELS + HAK_CHANNELS * sizeof(struct hak_channel_desc),
+static_assert(HAK_META_LEASES == HAK_META_CHANNELS + HAK_CHANNELS * sizeof(struct hak_channel_desc),
 	      "channels");
-static_assert(HAK_META_LEASES == HAK_META_HEIRS + HAK_MEMBERS * sizeof(uint64_t), "heirs");
 
 #define HAK_SUPERSLAB_BLOCKS (HAK_SLABS_PER_SUPERSLAB * 4096u)
 
@@ -311,7 +317,6 @@ struct hak_domain_view {
 	char *data; /* NULL where it is not mapped: in the daemon */
 	struct hak_root *roots;
 	struct hak_channel_desc *channels;
-	_Atomic uint64_t *heir; /* by member number, written by that member: a hak_member, or 0 */
 	_Atomic uint64_t *lease;
 	_Atomic uint8_t *hint;
 	_Atomic uint8_t *generation;
@@ -328,7 +333,6 @@ static inline void hak_domain_view_init(struct hak_domain_view *view, void *meta
 	view->data = data;
 	view->roots = meta;
 	view->channels = hak_at(meta, HAK_META_CHANNELS);
-	view->heir = hak_at(meta, HAK_META_HEIRS);
 	view->lease = hak_at(meta, HAK_META_LEASES);
 	view->hint = hak_at(meta, hak_meta_hints(superslabs));
 	view->generation = hak_at(meta, hak_meta_generations(superslabs));
@@ -419,19 +423,21 @@ struct hak_sweep {
 	uint32_t heir; /* a member's number: alive now, not only when the sweep began */
 	/* A bit for each number that is nobody's now: neither alive nor with a sweep to come. Who
 	 * gave to such a one died before taking it back; the block is dealt with as the dead one's.
-	 * Made anew for every step: a number may have been given out since. */
+	 * Made anew for every step, for a number may have been given out since. */
 	uint64_t nobody[HAK_MEMBERS / 64];
 	/* what was found, added up */
 	uint64_t slabs_freed, slabs_orphaned, blocks_freed, blocks_kept, broken;
 };
 
 /*
- * The sweep of a dead member, in bounded steps, each idempotent. FIRST, one by one or many at a
- * time, all channels [first, first + count) with hak_domain_sweep_names(): what the member was just
- * publishing (the step with channel 0 looks at the roots) or sending, and had linked, is published
- * or under way; places of what it had received become empty; the channels forget it. THEN, in any
- * order, all superslabs with hak_domain_sweep(). Interrupted, it begins again. Sweeps of several
- * members may alternate, but by one thread alone.
+ * The sweep of a dead member, in bounded steps, each idempotent. FIRST, upwards, one by one or many
+ * at a time, all channels [first, first + count) with hak_domain_sweep_names(); the step with the
+ * last one looks at the roots, too. What the member was just sending or publishing, and had linked,
+ * is under way or published; places of what it had received become empty; channels forget it. THEN,
+ * in any order, all superslabs with hak_domain_sweep(). Interrupted, it begins again.
+ *
+ * One member after the other in each domain: the next sweep begins when this one is complete, for
+ * it looks also for what the next one gave to this one too late for this sweep. By one thread.
  *
  * Both read words that anybody may have written over, each once, and bound them. `broken` counts
  * what no member writes; it is left as it is, out of everybody's reach.
@@ -465,8 +471,8 @@ int hak_domain_check(const struct hak_domain_view *view, const uint64_t alive[HA
 		     struct hak_domain_census *ret_census, uint32_t *ret_slab,
 		     const char **ret_reason);
 
-/* True if a root, or the ring of a channel, which is then *ret_channel, has the block at this
- * offset; HAK_CHANNELS: a root has. Looks through all of them. */
+/* True if the ring of a channel, which is then *ret_channel, or a root (HAK_CHANNELS) has the block
+ * at this offset. Looks through all of them. */
 bool hak_domain_is_linked(const struct hak_domain_view *view, uint64_t offset,
 			  uint32_t *ret_channel);
 

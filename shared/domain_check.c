@@ -46,7 +46,7 @@ static void count_run(const struct hak_domain_view *view, struct hak_domain_cens
 		      uint32_t first, uint64_t word)
 {
 	uint32_t class = hak_lease_class(word);
-	uint32_t slots = class ? hak_class[class].blocks : 1;
+	uint32_t slots = hak_lease_slots(word);
 	uint64_t n = hak_lease_length(word);
 
 	*(class ? &census->blocks : &census->spans) += n;
@@ -145,8 +145,8 @@ static const char *check_inside(const struct check *check, uint32_t first, uint6
 
 static const char *check_run(const struct check *check, uint32_t slab, uint64_t word)
 {
-	uint32_t class = hak_lease_class(word), holder = hak_lease_holder(word);
-	uint32_t slots = class ? hak_class[class].blocks : 1;
+	uint32_t holder = hak_lease_holder(word);
+	uint32_t slots = hak_lease_slots(word);
 	const char *reason;
 
 	if (!hak_lease_is_run(word, slab, hak_domain_slabs(check->view)))

@@ -105,11 +105,6 @@ static bool sweep_block(const struct hak_domain_view *view, struct hak_sweep *sw
 	return false;
 }
 
-static uint32_t slots_of(uint64_t word)
-{
-	return hak_lease_class(word) ? hak_class[hak_lease_class(word)].blocks : 1;
-}
-
 /* ---- the dead one's own slabs ---- */
 
 /* Nobody but us writes a half-word of 0 or FREED here: the holder is dead, and it is no orphan's. */
@@ -156,7 +151,7 @@ static void sweep_own(const struct hak_domain_view *view, struct hak_sweep *swee
 	bool stays = false;
 
 	if (word & HAK_LEASE_EXCEPTED) {
-		for (uint32_t slot = 0; slot < slots_of(word); slot++)
+		for (uint32_t slot = 0; slot < hak_lease_slots(word); slot++)
 			stays |= own_block_stays(view, sweep, hak_domain_index(first, slot));
 	}
 	if (stays) {
@@ -186,7 +181,7 @@ static void sweep_others(const struct hak_domain_view *view, struct hak_sweep *s
 {
 	bool stays = false, freed = false;
 
-	for (uint32_t slot = 0; slot < slots_of(word); slot++) {
+	for (uint32_t slot = 0; slot < hak_lease_slots(word); slot++) {
 		uint64_t i = hak_domain_index(first, slot);
 		uint16_t half = half_load(view, i);
 
@@ -274,7 +269,7 @@ static bool is_empty(const struct hak_domain_view *view, uint32_t first, uint64_
 {
 	if (!(word & HAK_LEASE_EXCEPTED))
 		return true;
-	for (uint32_t slot = 0; slot < slots_of(word); slot++) {
+	for (uint32_t slot = 0; slot < hak_lease_slots(word); slot++) {
 		uint16_t half = half_load(view, hak_domain_index(first, slot));
 
 		if (half && half != HAK_HALF_FREED)

@@ -82,8 +82,10 @@ void hak_domain_sweep_names(const struct hak_domain_view *view, struct hak_sweep
 {
 	if (sweep->member >= HAK_MEMBERS) /* the daemon links nothing */
 		return;
-	if (!first)
-		sweep_roots(view, sweep);
 	for (uint32_t c = first; c < HAK_CHANNELS && c - first < count; c++)
 		sweep_channel(view, sweep, c);
+	/* After all rings: of a block that was claimed while a root has its ref, T was for sending
+	 * it, if a ring has it. */
+	if (first >= HAK_CHANNELS || HAK_CHANNELS - first <= count)
+		sweep_roots(view, sweep);
 }

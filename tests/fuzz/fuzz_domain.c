@@ -116,7 +116,7 @@ static void run(struct hak_domain_view *view, struct hak_sweep *sweep, const str
 	if (check) /* looks at all half-words, most of which are in pages that are not there */
 		(void)hak_domain_check(view, alive, &census, &slab, &reason);
 	hak_domain_count(view, &census);
-	for (size_t i = 0; i < n && i < 16; i++)
+	for (size_t i = 0; i < n && i < 4; i++)
 		look(view, records[i].value);
 	hak_domain_sweep_names(view, sweep, 0, UINT32_MAX);
 	hak_domain_sweep(view, sweep, 0, UINT32_MAX);

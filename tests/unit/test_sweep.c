@@ -265,6 +265,22 @@ static void links_decide_for_blocks_that_change(void **state)
 	assert_clean(others, hak_array_size(others));
 }
 
+/* Claimed while a root has its ref, then sent: the ring says what it was about. */
+static void rings_come_before_roots(void **state)
+{
+	struct hak_sweep sweep = { .member = DEAD };
+
+	lease(LIVING, 40, 4, 1);
+	view.channels[CHANNEL].ring = 5;
+	view.half[hak_domain_index(40, 0)] = T(DEAD);
+	view.generation[hak_domain_index(40, 0)] = 8;
+	view.roots[0].ref = hak_ref_make(DOMAIN_MAP_TAG, 0, 8, 40 * HAK_SLAB_SIZE);
+	hak_channel_ring(&view, CHANNEL)[0] = hak_channel_word_full(0, 40 * HAK_SLAB_SIZE);
+	for (uint32_t c = 0; c < HAK_CHANNELS; c += 32)
+		hak_domain_sweep_names(&view, &sweep, c, 32);
+	assert_int_equal(view.half[hak_domain_index(40, 0)], LINKED);
+}
+
 static void channels_forget_the_dead(void **state)
 {
 	struct hak_channel_desc *desc = &view.channels[CHANNEL];
@@ -420,6 +436,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(claims_of_others_stay, map, unmap),
 		cmocka_unit_test_setup_teardown(hints_are_made_good, map, unmap),
 		cmocka_unit_test_setup_teardown(links_decide_for_blocks_that_change, map, unmap),
+		cmocka_unit_test_setup_teardown(rings_come_before_roots, map, unmap),
 		cmocka_unit_test_setup_teardown(channels_forget_the_dead, map, unmap),
 		cmocka_unit_test_setup_teardown(empty_orphans_are_gathered, map, unmap),
 		cmocka_unit_test_setup_teardown(the_daemon_is_swept_too, map, unmap),

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&frame, 0xee, sizeof(frame));
 	if (hak_wire_decode(&frame, exact, size) == 0) {
 		hak_assert(size == HAK_WIRE_SIZE && frame.magic == HAK_WIRE_MAGIC);
-		hak_assert(frame.type >= HAK_WIRE_HELLO && frame.type <= HAK_WIRE_REPORT);
+		hak_assert(frame.type >= HAK_WIRE_HELLO && frame.type <= HAK_WIRE_DOMAIN_HEIR);
 		if (frame.type == HAK_WIRE_HELLO) {
 			uint16_t version =
 				hak_wire_choose(frame.hello.version_min, frame.hello.version_max);
@@ -33,6 +33,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		if (frame.type == HAK_WIRE_REFUSED)
 			hak_assert(memchr(frame.refused.text, 0, sizeof(frame.refused.text)));
+		if (frame.type == HAK_WIRE_DONE)
+			hak_assert(memchr(frame.done.text, 0, sizeof(frame.done.text)));
+		if (frame.type == HAK_WIRE_DOMAIN_OPEN || frame.type == HAK_WIRE_DOMAIN_UNLINK)
+			hak_assert(
+				memchr(frame.domain_open.name, 0, sizeof(frame.domain_open.name)));
 		hak_assert(hak_wire_decode(&again, &frame, sizeof(frame)) == 0);
 	} else {
 		hak_assert(frame.magic == 0xeeeeeeee); /* untouched on failure */

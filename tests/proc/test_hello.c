@@ -79,10 +79,10 @@ static void only_common_versions_are_welcome(void **state)
 		uint16_t min, max;
 		const char *text;
 	} cases[] = {
-		{ 3, 9, "protocol 3 to 9, daemon has 1 to 2" }, /* a newer client */
-		{ 0, 0, "protocol 0 to 0, daemon has 1 to 2" }, /* an older one */
-		{ UINT16_MAX, UINT16_MAX, "protocol 65535 to 65535, daemon has 1 to 2" },
-		{ 2, 1, "protocol 2 to 1, daemon has 1 to 2" },
+		{ 4, 9, "protocol 4 to 9, daemon has 1 to 3" }, /* a newer client */
+		{ 0, 0, "protocol 0 to 0, daemon has 1 to 3" }, /* an older one */
+		{ UINT16_MAX, UINT16_MAX, "protocol 65535 to 65535, daemon has 1 to 3" },
+		{ 2, 1, "protocol 2 to 1, daemon has 1 to 3" },
 	};
 	struct rig *rig = *state;
 	struct hak_wire_frame hello;

@@ -365,7 +365,7 @@ static void reasons_have_the_names_of_the_configuration(void **state)
 	assert_string_equal(hak_refusal_name(HAK_REFUSAL_DESCRIPTORS), "descriptors");
 	assert_string_equal(hak_refusal_name(HAK_REFUSAL_UID_DESCRIPTORS), "uid-descriptors");
 	assert_string_equal(hak_refusal_name(HAK_REFUSAL_NODE_BYTES), "node-bytes");
-	assert_string_equal(hak_refusal_name(HAK_REFUSAL_NODE_BYTES + 1), "unknown");
+	assert_string_equal(hak_refusal_name(HAK_REFUSAL_UID_DOMAINS + 1), "unknown");
 	assert_false(hak_refusal_is_limit(HAK_REFUSAL_NONE));
 	assert_true(hak_refusal_is_limit(HAK_REFUSAL_TOTAL_BYTES));
 	assert_false(hak_refusal_is_limit(HAK_REFUSAL_ADDRESSES));

@@ -35,6 +35,10 @@ static void defaults_follow_the_machine(void **state)
 	assert_int_equal(config.greeting_ms, 5000);
 	assert_int_equal(config.numa_policy, NUMA_LOCAL);
 	assert_int_equal(config.node_bytes, 0);
+	assert_int_equal(config.domains, 1024);
+	assert_int_equal(config.uid_domains, 256);
+	assert_int_equal(config.domain_bytes, 0);
+	assert_int_equal(config_domain_bytes(&config), config.total_bytes);
 	config_init(&config, 4096); /* a machine too small to be true */
 	assert_int_equal(config.total_bytes, HAK_SUPERSLAB_SIZE);
 }
@@ -68,6 +72,9 @@ static void every_key_is_taken(void **state)
 			       "session-requests = 0\n"
 			       "uid-requests = 10000000\n"
 			       "greeting-timeout = 2 s\n"
+			       "domains = 0\n"
+			       "uid-domains = 10000\n"
+			       "domain-bytes = 4 MiB\n"
 			       "[numa]\n"
 			       "policy = preferred\n"
 			       "node = 1023\n"
@@ -92,6 +99,9 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(config.session_requests, 0);
 	assert_int_equal(config.uid_requests, 10000000);
 	assert_int_equal(config.greeting_ms, 2000);
+	assert_int_equal(config.domains, 0);
+	assert_int_equal(config.uid_domains, 10000);
+	assert_int_equal(config_domain_bytes(&config), 2 * HAK_SUPERSLAB_SIZE);
 	assert_int_equal(config.numa_policy, NUMA_PREFERRED);
 	assert_int_equal(config.numa_node, 1023);
 	assert_int_equal(config.node_bytes, 2 * GIB);
@@ -246,6 +256,9 @@ static void values_are_written_as_they_are_read(void **state)
 		"100000",
 		"500000",
 		"1500 ms",
+		"1024",
+		"256",
+		"14745 MiB", /* not set */
 		"strict",
 		"1023",
 		"14745 MiB", /* not set */

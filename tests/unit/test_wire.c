@@ -17,6 +17,8 @@ struct kind {
 	struct range reserved[3]; /* offsets in the frame; an empty range ends the list */
 };
 
+static const char name[] = "thirty-one.characters_of.a.name";
+
 static const struct kind kinds[] = {
 	{ "HELLO", HAK_WIRE_HELLO, { { 20, 24 }, { 48, 64 } } },
 	{ "WELCOME", HAK_WIRE_WELCOME, { { 10, 12 }, { 32, 64 } } },
@@ -24,6 +26,13 @@ static const struct kind kinds[] = {
 	{ "BYE", HAK_WIRE_BYE, { { 8, 64 } } },
 	{ "QUERY", HAK_WIRE_QUERY, { { 12, 64 } } },
 	{ "REPORT", HAK_WIRE_REPORT, { { 24, 64 } } },
+	{ "DOMAIN_ATTR", HAK_WIRE_DOMAIN_ATTR, { { 44, 64 } } },
+	{ "DOMAIN_OPEN", HAK_WIRE_DOMAIN_OPEN, { { 44, 64 } } },
+	{ "DOMAIN", HAK_WIRE_DOMAIN, { { 40, 64 } } },
+	{ "DOMAIN_CLOSE", HAK_WIRE_DOMAIN_CLOSE, { { 16, 64 } } },
+	{ "DOMAIN_UNLINK", HAK_WIRE_DOMAIN_UNLINK, { { 40, 64 } } },
+	{ "DONE", HAK_WIRE_DONE, { { 12, 16 } } },
+	{ "DOMAIN_HEIR", HAK_WIRE_DOMAIN_HEIR, { { 24, 64 } } },
 };
 
 static bool is_reserved(const struct kind *kind, unsigned at)
@@ -68,6 +77,38 @@ static struct hak_wire_frame sample(const struct kind *kind)
 		frame.report = (struct hak_wire_report){ .what = HAK_QUERY_STATUS,
 							 .record_size = 160,
 							 .count = UINT64_MAX };
+		break;
+	case HAK_WIRE_DOMAIN_ATTR:
+		frame.domain_attr = (struct hak_wire_domain_attr){ .max_size = UINT64_MAX,
+								   .quota = 1,
+								   .mode = 0777,
+								   .node = 1,
+								   .page_policy = UINT32_MAX,
+								   .orphan_policy = 3,
+								   .lifetime = 2 };
+		break;
+	case HAK_WIRE_DOMAIN_OPEN:
+		frame.domain_open.flags = UINT32_MAX;
+		memcpy(frame.domain_open.name, name, sizeof(name));
+		break;
+	case HAK_WIRE_DOMAIN_UNLINK:
+		memcpy(frame.domain_open.name, name, sizeof(name));
+		break;
+	case HAK_WIRE_DOMAIN:
+		frame.domain = (struct hak_wire_domain){ .id = UINT64_MAX,
+							 .base = UINT64_MAX,
+							 .member = UINT64_MAX,
+							 .superslabs = UINT32_MAX,
+							 .created = 1 };
+		break;
+	case HAK_WIRE_DOMAIN_CLOSE:
+		frame.domain_close.id = UINT64_MAX;
+		break;
+	case HAK_WIRE_DONE:
+		return hak_wire_done(-EACCES, "because");
+	case HAK_WIRE_DOMAIN_HEIR:
+		frame.domain_heir =
+			(struct hak_wire_domain_heir){ .id = UINT64_MAX, .member = UINT64_MAX };
 		break;
 	}
 	return frame;
@@ -118,7 +159,8 @@ static void every_reserved_byte_must_be_zero(void **state)
 			}
 		}
 	}
-	assert_int_equal(reserved, 6 * 2 + (4 + 16) + (2 + 32) + 4 + 56 + 52 + 40);
+	assert_int_equal(reserved, 13 * 2 + (4 + 16) + (2 + 32) + 4 + 56 + 52 + 40 + 20 + 20 + 24 +
+					   48 + 24 + 4 + 40);
 }
 
 static void the_magic_must_be_exact(void **state)
@@ -141,7 +183,8 @@ static void unknown_types_are_refused(void **state)
 		in.type = (uint16_t)type;
 		/* REFUSED with code 0 says nothing; the others are valid when empty. */
 		assert_int_equal(hak_wire_decode(&out, &in, sizeof(in)),
-				 type >= 1 && type <= 6 && type != HAK_WIRE_REFUSED ? 0 : -EBADMSG);
+				 type >= 1 && type <= 13 && type != HAK_WIRE_REFUSED ? 0
+										     : -EBADMSG);
 	}
 }
 
@@ -202,6 +245,32 @@ static void text_without_an_end_is_refused(void **state)
 	assert_int_equal(hak_wire_decode(&out, &in, sizeof(in)), -EBADMSG);
 	in.refused.text[47] = 0;
 	assert_int_equal(hak_wire_decode(&out, &in, sizeof(in)), 0);
+
+	in = hak_wire_done(0, "");
+	memset(in.done.text, 'x', sizeof(in.done.text));
+	assert_int_equal(hak_wire_decode(&out, &in, sizeof(in)), -EBADMSG);
+	in.done.text[47] = 0;
+	assert_int_equal(hak_wire_decode(&out, &in, sizeof(in)), 0);
+
+	for (int type = HAK_WIRE_DOMAIN_OPEN; type <= HAK_WIRE_DOMAIN_UNLINK; type += 3) {
+		in = hak_wire_make((enum hak_wire_type)type);
+		memset(in.domain_open.name, 'x', sizeof(in.domain_open.name));
+		assert_int_equal(hak_wire_decode(&out, &in, sizeof(in)), -EBADMSG);
+		in.domain_open.name[31] = 0;
+		assert_int_equal(hak_wire_decode(&out, &in, sizeof(in)), 0);
+	}
+}
+
+static void an_answer_is_0_or_a_negative_code(void **state)
+{
+	struct hak_wire_frame out;
+
+	(void)state;
+	for (int code = -1; code <= 1; code++) {
+		struct hak_wire_frame in = hak_wire_done(code, "");
+
+		assert_int_equal(hak_wire_decode(&out, &in, sizeof(in)), code > 0 ? -EBADMSG : 0);
+	}
 }
 
 static void hello_knows_one_flag(void **state)
@@ -254,13 +323,13 @@ static void the_highest_common_version_is_chosen(void **state)
 	static const struct {
 		uint16_t min, max, chosen;
 	} cases[] = {
-		{ 1, 2, 2 },                       /* the same */
-		{ 1, 1, 1 },                       /* an older peer */
-		{ 1, 3, 2 },                       /* newer peer that still speaks ours */
+		{ 1, 3, 3 },                       /* the same */
+		{ 1, 1, 1 },          { 1, 2, 2 }, /* older peers */
+		{ 1, 4, 3 },                       /* newer peer that still speaks ours */
 		{ 0, 1, 1 },                       /* older peer that already speaks ours */
-		{ 2, 2, 2 },                       /* one that needs what we have last */
-		{ 0, UINT16_MAX, 2 }, { 3, 3, 0 }, /* too new */
-		{ 3, UINT16_MAX, 0 }, { UINT16_MAX, UINT16_MAX, 0 },
+		{ 3, 3, 3 },                       /* one that needs what we have last */
+		{ 0, UINT16_MAX, 3 }, { 4, 4, 0 }, /* too new */
+		{ 4, UINT16_MAX, 0 }, { UINT16_MAX, UINT16_MAX, 0 },
 		{ 0, 0, 0 },          /* too old */
 		{ 2, 1, 0 },          /* an empty range */
 		{ UINT16_MAX, 1, 0 }, /* likewise */
@@ -284,6 +353,7 @@ int main(void)
 		cmocka_unit_test(unaligned_bytes_decode),
 		cmocka_unit_test(a_refused_frame_leaves_the_result_alone),
 		cmocka_unit_test(text_without_an_end_is_refused),
+		cmocka_unit_test(an_answer_is_0_or_a_negative_code),
 		cmocka_unit_test(hello_knows_one_flag),
 		cmocka_unit_test(refusals_carry_a_negative_code),
 		cmocka_unit_test(long_refusals_are_cut_and_end),

@@ -134,7 +134,7 @@ static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 
 	conn->domain_attr = (struct hak_wire_domain_attr){ 0 };
 	if (!hak_name_key(open->name))
-		return done(conn, -EINVAL, "name: 1 to 31 of A-Z a-z 0-9 . _ -, no dot first");
+		return done(conn, -EINVAL, "name: 1 to 31 of [A-Za-z0-9._-], no dot first");
 	if (open->flags & ~FLAGS)
 		return done(conn, -EINVAL, "flags: unknown ones");
 	if (open->flags & HAK_WIRE_EXCL && !(open->flags & HAK_WIRE_CREATE))

@@ -5,6 +5,7 @@ and what the result says of peers that are not there."""
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -107,7 +108,21 @@ class Figures(unittest.TestCase):
                         tried.add(name)
         self.assertLessEqual({'mqueue', 'socket'}, tried)
 
-    def test_a_member_that_fails_ends_the_program(self):
+    def test_a_member_that_dies_ends_the_program(self):
+        path = os.path.join(rig.WORKLOADS, 'shared_pass.mqueue')
+        with subprocess.Popen([path, '--ops', '1000000000'], stderr=subprocess.PIPE,
+                              text=True) as process:
+            children = f'/proc/{process.pid}/task/{process.pid}/children'
+            child = None
+            while not child and process.poll() is None:
+                with open(children, encoding='ascii') as file:
+                    child = file.read().split()
+            os.kill(int(child[0]), signal.SIGKILL)
+            err = process.communicate(timeout=rig.DEADLINE_S)[1]
+        self.assertEqual(process.returncode, 1)
+        self.assertIn('another member failed', err)
+
+    def test_without_a_daemon_there_is_a_reason(self):
         with tempfile.TemporaryDirectory() as folder:
             status, out, err, _ = start(os.path.join(rig.WORKLOADS, 'shared_pair'), '--threads',
                                         '2', '--ops', '9', socket=f'{folder}/none')

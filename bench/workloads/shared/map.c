@@ -54,7 +54,7 @@ int main(int argc, char **argv)
 	side_meet(&side);
 	work_stop(&work);
 	read = side.page->word[0];
-	map_close(side.name, !side.member);
+	map_close();
 	side_end(&side);
 	work.timed_ns = built + read;
 	work_extra(&work, "build_ns", (double)built / (double)work.ops);

@@ -9,7 +9,9 @@
 #include <boost/interprocess/sync/mutex_family.hpp>
 #include <boost/unordered_map.hpp>
 
+#include <cstdlib>
 #include <optional>
+#include <string>
 
 namespace ipc = boost::interprocess;
 
@@ -28,9 +30,18 @@ static std::optional<segment> memory;
 static ordered_map *ordered;
 static hashed_map *hashes;
 
+static std::string made;
+
+static void unlink_made()
+{
+	(void)ipc::shared_memory_object::remove(made.c_str());
+}
+
 bool map_make(const char *name, uint64_t entries, bool hashed)
 {
 	return map_tried([&] {
+		made = name;
+		(void)std::atexit(unlink_made);
 		memory.emplace(ipc::create_only, name, room + entries * entry_room);
 		entry_allocator from(memory->get_segment_manager());
 
@@ -69,9 +80,7 @@ uint64_t map_read(uint64_t n, bool hashed)
 	return hashed ? map_load_read(*hashes, n) : map_load_read(*ordered, n);
 }
 
-void map_close(const char *name, bool made)
+void map_close(void)
 {
 	memory.reset();
-	if (made)
-		(void)ipc::shared_memory_object::remove(name);
 }

@@ -121,7 +121,7 @@ uint64_t map_read(uint64_t n, bool hashed)
 	return hashed ? map_load_read(*hashes, n) : map_load_read(*ordered, n);
 }
 
-void map_close(const char *, bool)
+void map_close(void)
 {
 	domain = hak_domain_close(domain);
 }

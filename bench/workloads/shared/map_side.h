@@ -24,7 +24,7 @@ bool map_open(const char *name, bool hashed);
 bool map_build(uint64_t n, bool hashed);
 /* How many of n keys stand for what they should, in another order. */
 uint64_t map_read(uint64_t n, bool hashed);
-void map_close(const char *name, bool made);
+void map_close(void);
 
 #ifdef __cplusplus
 }

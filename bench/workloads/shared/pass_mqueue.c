@@ -12,20 +12,23 @@
 static mqd_t queue[2]; /* there, and back */
 static mqd_t out, in;
 static char *buffer;
+static char name[2][SIDE_NAME + 3];
 
-static void name_of(const struct side *side, int n, char name[SIDE_NAME + 3])
+static void unlink_both(void)
 {
-	(void)snprintf(name, SIDE_NAME + 3, "/%s.%d", side->name, n);
+	for (int n = 0; n < 2; n++)
+		(void)mq_unlink(name[n]);
 }
 
 void pass_open(struct side *side, size_t size)
 {
 	struct mq_attr attr = { .mq_maxmsg = DEPTH, .mq_msgsize = (long)size };
-	char name[SIDE_NAME + 3];
 
+	if (!side->member)
+		(void)atexit(unlink_both); /* should this fail */
 	for (int n = 0; n < 2; n++) {
-		name_of(side, n, name);
-		queue[n] = mq_open(name, O_RDWR | O_CREAT | O_NONBLOCK, 0600, &attr);
+		(void)snprintf(name[n], sizeof(name[n]), "/%s.%d", side->name, n);
+		queue[n] = mq_open(name[n], O_RDWR | O_CREAT | O_NONBLOCK, 0600, &attr);
 		if (queue[n] == (mqd_t)-1)
 			work_die("no message queue; see /proc/sys/fs/mqueue");
 	}
@@ -33,10 +36,8 @@ void pass_open(struct side *side, size_t size)
 	in = queue[!side->member];
 	buffer = work_table(1, size);
 	side_meet(side);
-	for (int n = 0; n < 2 && !side->member; n++) {
-		name_of(side, n, name);
-		(void)mq_unlink(name);
-	}
+	if (!side->member)
+		unlink_both();
 }
 
 void *pass_alloc(size_t size)

@@ -11,7 +11,10 @@ Callgrind has to be told not to compress names and positions.
 ENTRIES = frozenset((
     'malloc', 'free', 'calloc', 'realloc', 'memalign', 'aligned_alloc', 'posix_memalign',
     'malloc_trim', 'malloc_usable_size', 'reallocarray', 'valloc', 'pvalloc',
+    'hak_domain_alloc', 'hak_domain_aligned_alloc', 'hak_domain_free',
 ))
+# Of what is compiled into the program, where a peer is nothing but headers.
+OWN_ENTRIES = frozenset(('memory_alloc', 'memory_free'))
 OPTIONS = ('--tool=callgrind', '--branch-sim=yes', '--compress-strings=no', '--compress-pos=no')
 
 
@@ -53,7 +56,8 @@ def parse(lines, program):
         if line[0].isdigit() or line[0] in '+-*':
             if calls is not None:
                 foreign = callee_obj not in (None, program)
-                if obj == program and foreign and _entry(callee) in ENTRIES:
+                entries = ENTRIES if foreign else OWN_ENTRIES
+                if obj == program and _entry(callee) in entries:
                     counts.add_allocator(calls, _costs(line))
                 calls = callee_obj = None
             continue

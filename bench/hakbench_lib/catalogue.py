@@ -21,15 +21,29 @@ class Workload:
         self.variant_about = variant['about']
         self.ops = variant['ops']
         self.threads = variant['threads']
-        self.countable = info['countable']
         self.needs_daemon = info['needs_daemon']
+        # What is about the daemon has processes where others have threads: one is counted.
+        self.countable = info['countable'] and not (self.needs_daemon and self.threads > 1)
         # What the geometric means are taken over: work for one thread and for more differ more
         # than small and large blocks do. What is about the daemon is in none.
-        self.group = 'threads' if variant['threads'] > 1 else info['group']
+        threads = self.threads > 1 and not self.needs_daemon
+        self.group = 'threads' if threads else info['group']
+        self.peers = info['peers'].split(',') if info['peers'] else []
 
     @property
     def title(self):
         return f'{self.name}:{self.variant}'
+
+    def by_peer(self, name):
+        """(the same load as a program that uses a peer, None), or (None, why there is none)"""
+        path = f'{self.path}.{name}'
+        if not os.access(path, os.X_OK):
+            return None, 'not built: its libraries were not there'
+        info = _describe(path)
+        for variant in info['variants']:
+            if variant['name'] == self.variant:
+                return Workload(path, info, variant), None
+        return None, 'it cannot do this'
 
     def scaled(self, scale, ops=None):
         """How many operations: `ops`, or else the variant's own times `scale`."""

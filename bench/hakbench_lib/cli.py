@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 from . import (catalogue, compare, count, daemon, limits, machine, markdown, plot, report, runner,
-               subjects, syscalls, text, trace)
+               shared, subjects, syscalls, text, trace)
 from .errors import BenchError, UsageError
 
 ALLOCATORS = 'libc,embedded,daemon,mimalloc,jemalloc,tcmalloc,tbb'
@@ -215,6 +215,9 @@ def _run(places, args):
         if not args.no_syscalls and not workload.needs_daemon:
             result['syscalls'] = syscalls.total_or_none(run, workload, made[0], args.ops,
                                                         _options(args), _progress)
+        if workload.peers:
+            result['peers'] = shared.beside(run, workload, made[0], result, args.ops,
+                                            _options(args))
     print(json.dumps({**result, 'allocator': made[0].name}))
     return 0
 
@@ -232,7 +235,8 @@ def _compare(places, args):
         _progress(f"{', '.join(w.title for w in special)}: about the daemon and left out, because "
                   'it is not among the allocators')
         special = []
-    if not ordinary and not special:
+    special, sharing = shared.split(special)
+    if not ordinary and not special and not sharing:
         raise BenchError('there is nothing to run')
     with _runner(places, args) as run:
         result = compare.compare(run, plan, ordinary, args.scale, args.ops, _options(args),
@@ -240,20 +244,26 @@ def _compare(places, args):
         result['daemon'] = [
             daemon.measure(run, w, subject, args.runs, w.scaled(args.scale, args.ops),
                            _options(args), _progress) for w in special]
+        result['shared'] = [
+            shared.measure(run, w, subject, args.runs, args.scale, args.ops, _options(args),
+                           _progress) for w in sharing]
     result = {'hakbench': places['version'], 'schema': compare.SCHEMA, 'machine': facts,
               'libraries': machine.libraries(chosen),
               'placement': runner.Placement(args.cpus, args.node).describe(),
               'command': 'hakbench ' + ' '.join(sys.argv[1:]), **result}
     if args.json:
         _write(args.json, json.dumps(result, indent=1) + '\n')
-    parts = (text.comparison(result), daemon.text(result['daemon']))
+    parts = (text.comparison(result), daemon.text(result['daemon']),
+             shared.text(result['shared']))
     sys.stdout.write('\n'.join(filter(None, parts)))
     return EXIT_NO_GO if args.gate and 'NO-GO' in result['verdicts'].values() else 0
 
 
 def _count(places, args):
     workload = catalogue.pick_one(catalogue.load(places['workloads']), args.workload)
-    chosen = _subjects(places, args, 'libc,embedded')
+    chosen = _subjects(places, args, 'daemon' if workload.needs_daemon else 'libc,embedded')
+    if workload.needs_daemon and [s.base for s in chosen] != ['daemon']:
+        raise UsageError(f'{workload.title} is about the daemon: --allocators daemon')
     with _runner(places, args) as run:
         result = count.count(run, workload, chosen, args.ops, _options(args), _progress)
     sys.stdout.write(json.dumps(result, indent=1) + '\n' if args.json else text.counts(result))
@@ -299,16 +309,17 @@ def _report(_places, args):
 
 def _check(_places, args):
     result = _load_result(args.file)
-    own = daemon.judge_all(result)
-    if not own:
+    own, common = daemon.judge_all(result), shared.judge_all(result)
+    if not own and not common:
         _needs_both_sides(args.file, result)
     rows = limits.judge_all(result) if limits.comparable(result) else []
     if args.json:
-        sys.stdout.write(json.dumps(rows + own, indent=1) + '\n')
+        sys.stdout.write(json.dumps(rows + own + common, indent=1) + '\n')
     else:
         sys.stdout.write((text.check(rows, args.all) + '\n' if rows else '')
-                         + daemon.check_text(own, args.all))
-    return EXIT_NO_GO if any(map(limits.missed, rows + own)) else 0
+                         + daemon.check_text(own, args.all)
+                         + daemon.check_text(common, args.all, 'shared memory misses', ''))
+    return EXIT_NO_GO if any(map(limits.missed, rows + own + common)) else 0
 
 
 def main(places):

@@ -11,6 +11,7 @@ that none always runs after the same one. The result is one dict that text.py an
     groups: {GROUP: {NAME: geometric mean of the ratios}}
     verdicts: {NAME: overall}
     daemon: [...]  what daemon.py says
+    shared: [...]  what shared.py says
 """
 
 from . import stats, syscalls

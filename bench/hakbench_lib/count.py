@@ -42,7 +42,7 @@ class Counter:
 
     def _start(self, tool, ops, subject):
         argv = tool + self._workload.argv(ops, self._options)
-        return self._runner.start(argv, subject)
+        return self._runner.start(argv, subject, preload=not self._workload.needs_daemon)
 
     def _done(self, out):
         """A workload may round the number of operations."""
@@ -80,6 +80,10 @@ class Counter:
             'whole': {e: (high.whole[i] - low.whole[i]) / n for e, i in at.items()},
             'calls': (high.calls - low.calls) / n,
         }
+
+    def all(self, subject):
+        return {**self.instructions(subject), 'syscalls': self.syscalls(subject),
+                'perf': self.perf(subject)}
 
     def syscalls(self, subject):
         try:
@@ -135,9 +139,15 @@ def count(runner, workload, subjects, ops=None, options=(), progress=print):
                      'figures depend on the scheduler, the allocator\'s do so a little.')
     for subject in subjects:
         progress(f'{workload.title}: counting {subject.name}')
-        result['subjects'][subject.name] = {
-            **counter.instructions(subject),
-            'syscalls': counter.syscalls(subject),
-            'perf': counter.perf(subject),
-        }
+        result['subjects'][subject.name] = counter.all(subject)
+    for name in workload.peers:
+        peer, why = workload.by_peer(name)
+        if not peer:
+            counter.note(f'{name}: {why}.')
+            continue
+        progress(f'{workload.title}: counting {name}')
+        other = Counter(runner, peer, counter.ops[0], options)
+        result['subjects'][name] = other.all(subjects[0])
+        for note in other.notes:
+            counter.note(note)
     return result

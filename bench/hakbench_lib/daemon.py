@@ -38,7 +38,7 @@ def split(workloads, subjects):
     return ordinary, special, next((s for s in subjects if s.base == 'daemon'), None)
 
 
-def _figures(results):
+def figures_of(results):
     names = [name for name in results[0] if name not in USUAL]
     figures = {}
     for name in names:
@@ -56,7 +56,7 @@ def measure(runner, workload, subject, runs, ops, options, progress):
     return {'workload': workload.name, 'variant': workload.variant, 'about': workload.about,
             'variant_about': workload.variant_about, 'op': workload.op,
             'ops': results[0]['ops'], 'runs': runs, 'subject': subject.name,
-            'figures': _figures(results)}
+            'figures': figures_of(results)}
 
 
 def judge_all(result):
@@ -77,7 +77,7 @@ def judge_all(result):
     return rows
 
 
-def check_text(rows, every):
+def check_text(rows, every, who='the daemon misses', whose=' of its own'):
     """A line for each limit that is missed, or for each, and how many there are."""
     lines, missed, n = [], 0, 0
     for row in rows:
@@ -88,7 +88,7 @@ def check_text(rows, every):
                 lines.append((row['workload'], name, figure(judged['value']),
                               f"{judged['rule']} {judged['limit']:g}", judged['state']))
     table = columns(lines, right=(2,)) + '\n\n' if lines else ''
-    return table + f'the daemon misses {missed} of {n} limits of its own\n' if n else ''
+    return table + f'{who} {missed} of {n} limits{whose}\n' if n else ''
 
 
 def _rows(entry):

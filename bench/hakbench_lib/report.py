@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTML page with everything in it: what was measured, how to read it, and what came out."""
 
-from . import chart, daemon, limits
+from . import chart, daemon, limits, shared
 from .markup import Markup, el, join
 from .subjects import ABOUT
 from .text import METRIC_WORDS, figure, limit, mib, percent, ratio, whole
@@ -215,7 +215,7 @@ def page(result):
         body.append(_limits(result))
     if result['workloads']:
         body.append(_table(result))
-    body += [daemon.section(result), _facts(result)]
+    body += [daemon.section(result), shared.section(result), _facts(result)]
     head = el('head', el('meta', charset='utf-8'),
               el('meta', name='viewport', content='width=device-width, initial-scale=1'),
               el('title', title), el('style', Markup(STYLE)))

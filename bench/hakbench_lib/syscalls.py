@@ -34,7 +34,8 @@ def total(runner, workload, subject, ops=None, options=()):
     with tempfile.TemporaryDirectory(prefix='hakbench.') as folder:
         path = os.path.join(folder, 'out')
         out, _ = runner.start([strace, '-f', '-qq', '-c', '-o', path,
-                               *workload.argv(ops, options)], subject)
+                               *workload.argv(ops, options)], subject,
+                              preload=not workload.needs_daemon)
         try:
             with open(path, encoding='utf-8', errors='replace') as file:
                 return parse(file.read()), json.loads(out)['ops']

@@ -36,7 +36,7 @@ class Figures(unittest.TestCase):
         cls.daemon = runner.Daemon(hakmemd())
         with cls.daemon:
             for w in catalogue.load(rig.WORKLOADS):
-                if w.needs_daemon:
+                if w.group == 'daemon':
                     ops = OPS.get((w.name, w.variant), OPS.get((w.name, None)))
                     done = start(w.name, '--variant', w.variant, '--ops', str(ops),
                                  socket=cls.daemon.socket)

@@ -21,7 +21,7 @@ EXPECTED = {
     'cache_thrash', 'sh6', 'mstress', 'glibc_simple', 'glibc_thread', 'large', 'realloc_grow',
     'calloc', 'churn_large', 'first_touch', 'fragment', 'replay', 'startup',
 }
-DAEMON = {'ring', 'lease', 'many_clients', 'reclaim'}  # see test_daemon.py
+DAEMON = {'ring', 'lease', 'many_clients', 'reclaim'}  # see test_daemon.py; test_shared.py
 # One operation of these costs a process or tens of MiB.
 DEAR = {'startup': 2, 'large': 4, 'churn_large': 3, 'first_touch': 20}
 
@@ -33,7 +33,7 @@ def start(name, *args, env=None):
 
 def names():
     return sorted(n for n in os.listdir(rig.WORKLOADS) if n not in DAEMON and
-                  '.' not in n and os.path.isfile(os.path.join(rig.WORKLOADS, n)))
+                  not n.startswith('shared_') and '.' not in n and os.path.isfile(os.path.join(rig.WORKLOADS, n)))
 
 
 def describe(name):

@@ -19,8 +19,7 @@ struct words {
 
 static cpu_set_t allowed;
 
-/* Keeps to the n-th processor of those allowed. */
-static void keep_to(int n)
+void bare_keep_to(int n)
 {
 	cpu_set_t one;
 
@@ -39,7 +38,7 @@ void bare_place(void)
 {
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
 		work_die("cannot tell which processors there are");
-	keep_to(0);
+	bare_keep_to(0);
 }
 
 static void look_for(_Atomic uint32_t *word, uint32_t value)
@@ -70,7 +69,7 @@ void bare_ping_pong(struct hist *hist, uint64_t rounds)
 	pid_t pid = daemon_fork();
 
 	if (!pid) {
-		keep_to(1);
+		bare_keep_to(1);
 		for (uint32_t i = 1; i <= rounds; i++) {
 			look_for(&words->ping, i);
 			tell(&words->pong, i);
@@ -90,7 +89,7 @@ void bare_ping_pong(struct hist *hist, uint64_t rounds)
 
 static _Noreturn void answer(struct words *words, uint64_t rounds, bool wake)
 {
-	keep_to(1);
+	bare_keep_to(1);
 	for (uint32_t i = 1; i <= rounds; i++) {
 		tell(&words->asleep, i);
 		sleep_for(&words->ping, i);

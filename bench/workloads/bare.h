@@ -16,6 +16,8 @@
 /* This process on the first processor that it may use; a child of the functions below is then on
  * the second, if there is one. */
 void bare_place(void);
+/* The n-th of those that there were then, if there are so many. */
+void bare_keep_to(int n);
 
 /* Both look at the other's word all the time. */
 void bare_ping_pong(struct hist *hist, uint64_t rounds);

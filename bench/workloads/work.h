@@ -39,13 +39,16 @@ struct work_variant {
 
 struct work_info {
 	const char *name;
-	const char *group; /* small, large, memory, replay, startup or daemon */
+	const char *group; /* small, large, memory, replay, startup, daemon or shared */
 	const char *about;
 	const char *op; /* what one operation is */
 	const struct work_variant *variants;
 	bool takes_trace;  /* --trace names the file that says what to do */
 	bool in_children;  /* the work is done by other processes: instructions cannot be counted */
 	bool needs_daemon; /* about the daemon that HAKMEM_SOCKET names: nothing is preloaded */
+	bool counted;      /* ... and calls of the library that it speaks to can be counted */
+	/* Names, with commas between: NAME.PEER beside the program does the same with a peer. */
+	const char *peers;
 };
 
 struct work_clock {

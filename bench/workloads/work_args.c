@@ -120,10 +120,10 @@ static _Noreturn void help(const struct work_info *info)
 static _Noreturn void list(const struct work_info *info)
 {
 	(void)printf("{\"workload\":\"%s\",\"group\":\"%s\",\"about\":\"%s\",\"op\":\"%s\","
-		     "\"countable\":%s,\"needs_daemon\":%s,\"variants\":[",
+		     "\"countable\":%s,\"needs_daemon\":%s,\"peers\":\"%s\",\"variants\":[",
 		     info->name, info->group, info->about, info->op,
-		     info->in_children || info->needs_daemon ? "false" : "true",
-		     info->needs_daemon ? "true" : "false");
+		     info->in_children || (info->needs_daemon && !info->counted) ? "false" : "true",
+		     info->needs_daemon ? "true" : "false", info->peers ? info->peers : "");
 	for (const struct work_variant *v = info->variants; v->name; v++)
 		(void)printf("%s{\"name\":\"%s\",\"about\":\"%s\",\"ops\":%" PRIu64
 			     ",\"min_size\":%zu,\"max_size\":%zu,\"slots\":%zu,\"threads\":%u}",

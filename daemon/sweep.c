@@ -17,7 +17,9 @@ uint32_t sweep_part(const struct domain *domain)
 	return numa_part_of(&domain->daemon->numa, domain->attr.node - 1);
 }
 
-/* The dying come after all others in the list, and the one that died first before them. */
+/* The dying come after all others in the list, and the one that died first before them. They are
+ * swept one after the other in this order, which find_nobodies() relies on: what one that is DYING
+ * was just given is found by its own sweep, which comes later than that of who gave it. */
 static struct member *first_dying(const struct domain *domain)
 {
 	struct list *at, *tmp;

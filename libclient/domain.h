@@ -212,7 +212,8 @@ void hak_domain_array_give(void **array);
 
 /* Up to n blocks of `class`; 0: no memory, a reason is said. */
 uint32_t hak_domain_take(hak_domain *d, uint32_t class, void **ret_blocks, uint32_t n);
-/* Blocks of `class` from slabs that are ours, or were; one that is free already ends the program. */
+/* Blocks of `class` from slabs that are ours, or were; one that is free already ends the
+ * program. */
 void hak_domain_put(hak_domain *d, uint32_t class, void *const *blocks, uint32_t n);
 /* Takes in what was given back, a bounded piece or all of it. True: there was something. */
 bool hak_domain_collect(hak_domain *d, bool all);

@@ -79,6 +79,23 @@ HAK_EXPORT int hak_publish(hak_domain *domain, void *p)
 	return r;
 }
 
+/* The block that was looked at is the one whose half-word was changed: the slab was not cut anew in
+ * between. Now that we own a block of it, it stays. */
+static bool is_still(const hak_domain *d, const void *p, const struct hak_place *before)
+{
+	struct hak_place now;
+
+	return hak_domain_place(&d->view, (uintptr_t)p - (uintptr_t)d->base, &now) == 0 &&
+	       now.index == before->index && now.size == before->size;
+}
+
+/* Release: pairs with the acquire of who claims it. It is as it was published. */
+static HAK_COLD int unclaim(hak_domain *d, const struct hak_place *place)
+{
+	atomic_store_explicit(hak_domain_half(d, place), HAK_HALF_PUBLISHED, memory_order_release);
+	return hak_domain_fail(-EINVAL, "the block is free");
+}
+
 HAK_EXPORT int hak_claim(hak_domain *domain, void *p)
 {
 	struct hak_place place;
@@ -93,7 +110,7 @@ HAK_EXPORT int hak_claim(hak_domain *domain, void *p)
 	if (atomic_compare_exchange_strong_explicit(hak_domain_half(domain, &place), &half,
 						    (uint16_t)domain->me, memory_order_acquire,
 						    memory_order_relaxed))
-		return 0;
+		return is_still(domain, p, &place) ? 0 : unclaim(domain, &place);
 	if (half == HAK_HALF_FREED || half == HAK_HALF_SWEPT ||
 	    (!half && hak_lease_holder(place.lease) == HAK_HOLDER_ORPHAN))
 		return hak_domain_fail(-EINVAL, "the block is free");

@@ -174,8 +174,9 @@ static inline void clear_freed(const hak_domain *d, uint64_t index)
 /* From here on what is given back sets the hint again, or is seen by a look at the half-words. */
 static void clear_hint(hak_domain *d, uint32_t first)
 {
-	atomic_store_explicit(&d->view.hint[first], 0, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	/* An exchange, not a store, so that it pairs with the release of a hint that it wipes out:
+	 * FREED of that one is seen. */
+	(void)atomic_exchange_explicit(&d->view.hint[first], 0, memory_order_acquire);
 }
 
 static bool collect_blocks(hak_domain *d, uint32_t first)

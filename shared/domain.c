@@ -270,7 +270,8 @@ void hak_lease_orphan(const struct hak_domain_view *view, uint32_t first)
 				      hak_lease_with_holder(inside, HAK_HOLDER_ORPHAN),
 				      memory_order_relaxed);
 	}
-	/* Release: pairs with the acquire of who adopts it; all half-words are as they are to be. */
+	/* Release: pairs with the acquire of who adopts it; all half-words are as they are to
+	 * be. */
 	lease_store(view, first, hak_lease_with_holder(word, HAK_HOLDER_ORPHAN));
 }
 

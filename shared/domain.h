@@ -39,8 +39,9 @@
  *   d, T|d of a dead member, SWEPT, by the sweep alone: with a compare-and-swap, for d may just be
  *   taken back by who gave it
  *
- * A lease whose holder died, or gave way, is an ORPHAN's: there 0 and FREED mean free. Whoever adopts it begins
- * with hint = 0, full fence, and takes both for free (FREED becomes 0), all else for in use.
+ * A lease whose holder died, or gave way, is an ORPHAN's: there 0 and FREED mean free. Whoever
+ * adopts it begins with hint = 0, by exchange, and takes both for free (FREED becomes 0), all
+ * else for in use.
  *
  * GIVE  half = d; full fence; then d must be ALIVE with the id that was meant, or the giver takes
  * it back: compare-and-swap d -> me (which fails if the sweep came first; then it was given). The
@@ -59,8 +60,8 @@
  * before the first, and taken back when the slab is released. A free of a block in it by its
  * holder's process looks at the half-word; in other slabs it does not.
  *
- * WHO COLLECTS. FREED: store half (release), then hint[slab] = 1 (release). The holder: hint = 0,
- * full fence, then looks at the half-words. Either it sees FREED or the hint stays set.
+ * WHO COLLECTS. FREED: store half (release), then hint[slab] = 1 (release). The holder: hint = 0 by
+ * exchange (acquire), then looks at the half-words. Either it sees FREED or the hint stays set.
  */
 #pragma once
 

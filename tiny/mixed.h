@@ -34,9 +34,9 @@
 #define HAK_GRANULE  16u
 #define HAK_GRANULES (HAK_SLAB_SIZE / HAK_GRANULE)
 
-/* Turns a slab of blocks, one slab long and on no list, into a mixed one, and clears its byte in the
- * page map; under its class's lock.
- * Its class's bitmap is free for other use afterwards. False: no memory for bitmaps. */
+/* Turns a slab of blocks, one slab long and on no list, into a mixed one, and clears its byte in
+ * the page map; under its class's lock. Its class's bitmap is free for other use afterwards.
+ * False: no memory for bitmaps. */
 bool hak_mixed_convert(struct hak_slab *slab);
 
 /* True if hak_mixed_take() may find a block of the class; no lock, as good as a look can be. */

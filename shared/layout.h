@@ -81,7 +81,7 @@ enum hak_op {
 	HAK_OP_RESERVE = 5, /* keep `count` superslabs ready in the reserve, best from `node` */
 	HAK_OP_DOMAIN_GROW = 6, /* grant `count` contiguous superslabs to the domain of this
 				 * session whose id is reserved[0], preferably on `node`. Answered
-				 * with count 0: memory that was there has become free, look again */
+				 * with count 0: what was there has become free, look again */
 };
 
 #define HAK_NODE_ANY  UINT32_MAX

@@ -101,7 +101,7 @@ static void only_common_versions_are_welcome(void **state)
 	assert_int_equal(raw_send(sock, &hello, sizeof(hello), NULL, 0), 0);
 	assert_int_equal(raw_recv(sock, &hello, NULL, NULL), 0);
 	assert_int_equal(hello.type, HAK_WIRE_WELCOME);
-	assert_int_equal(hello.welcome.version, 2);
+	assert_int_equal(hello.welcome.version, 3);
 	close(sock);
 }
 

@@ -132,7 +132,7 @@ static void sighup_applies_what_it_can_and_says_so(void **state)
 		      "[limits]\ntotal-bytes = 20 MiB\nuid-bytes = 8 MiB\nsessions = 11\n"
 		      "uid-requests = 7000\ndescriptors = 99\ngreeting-timeout = 1500 ms\n");
 	rig_configure(rig, "z.conf", "[limits]\nuid-bytes = 10 MiB\n");
-	rig_reload(rig, "info reloaded changed=12\n");
+	rig_reload(rig, "info reloaded changed=13\n");
 	assert_non_null(strstr(rig->log, "key=total-bytes from=\"40 MiB\" to=\"20 MiB\" "
 					 "effect=\"applied\"\n"));
 	assert_non_null(strstr(rig->log, "key=uid-bytes from=\"40 MiB\" to=\"10 MiB\""));
@@ -266,7 +266,7 @@ static void a_wrong_configuration_changes_nothing(void **state)
 	rig_reload(rig, "conf: No such file or directory\" effect=none\n");
 	rig_configure(rig, NULL, "[limits]\ntotal-bytes = 8 MiB\n");
 	rig_configure(rig, "z.conf", NULL);
-	rig_reload(rig, "info reloaded changed=4\n"); /* total-bytes and the three that follow it */
+	rig_reload(rig, "info reloaded changed=5\n"); /* total-bytes and the three that follow it */
 	assert_int_equal(rig_status(rig).limit_bytes, SUPERSLABS(4));
 }
 
@@ -295,7 +295,7 @@ static void limits_lowered_below_use_take_nothing_away(void **state)
 		memset(at[i], (int)(i + 1), HAK_SUPERSLAB_SIZE);
 	}
 	rig_configure(rig, NULL, "[limits]\ntotal-bytes = 10 MiB\n");
-	rig_reload(rig, "info reloaded changed=4\n");
+	rig_reload(rig, "info reloaded changed=5\n");
 	assert_int_equal(rig_status(rig).leased_bytes, SUPERSLABS(8));
 	assert_int_equal(raw_lease(&b, 1, &more), -ENOMEM);
 	rig_wait_log(rig, "limit=total-bytes max=5 used=8");

@@ -23,9 +23,9 @@ check 'a second command is refused' ended 2 '' "hakctl: unexpected argument 'ses
 run "$HAKCTL" status --socket
 check 'an option without its value is refused' ended 2 '' '*--socket*'
 run "$HAKCTL" version
-check 'the version needs no daemon' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 2' ''
+check 'the version needs no daemon' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 3' ''
 run "$HAKCTL" --version
-check '--version says the same' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 2' ''
+check '--version says the same' ended 0 'hakctl [0-9]*.[0-9]*.[0-9]*, protocol 1 to 3' ''
 run "$HAKCTL" --json version
 check 'the version as JSON' python3 -c '
 import json, sys

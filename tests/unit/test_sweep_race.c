@@ -16,13 +16,15 @@
 #define GIVER   9u
 #define ADOPTER 12u
 
-#define ROUNDS 2000u
+#define ROUNDS 4000u
 #define CLASS  20u /* 64 blocks of 1,024 bytes */
-#define BLOCKS 4u  /* of each slab that are given */
+#define BLOCKS 64u
+#define TRIES  16u /* to give a block that is taken back each time */
 
 /* Slab 0 is the giver's, slab 1 that of the dead one. */
 static struct hak_domain_view view;
-static _Atomic uint32_t life; /* of the dead one: enum hak_member_state */
+static _Atomic uint32_t life;     /* of the dead one: enum hak_member_state */
+static _Atomic uint32_t progress; /* of the giver: blocks */
 static pthread_barrier_t barrier;
 static bool taken_back[2][BLOCKS], adopted, adopted_free[BLOCKS];
 
@@ -44,7 +46,21 @@ static bool give(uint64_t i)
 	atomic_thread_fence(memory_order_seq_cst); /* pairs with the daemon's */
 	if (life == HAK_MEMBER_ALIVE)
 		return true;
-	return !atomic_compare_exchange_strong(&view.half[i], &half, GIVER);
+	if (!atomic_compare_exchange_strong(&view.half[i], &half, GIVER))
+		return true;
+	for (uint32_t n = 0; n < 20; n++)
+		must(view.half[i] == GIVER); /* taken back, so nobody else's to write */
+	return false;
+}
+
+/* Again and again, so that the sweep comes by in the middle of it. */
+static bool insist(uint64_t i)
+{
+	for (uint32_t n = 0; n < TRIES; n++) {
+		if (give(i))
+			return true;
+	}
+	return false;
 }
 
 static void *giver(void *arg)
@@ -53,7 +69,8 @@ static void *giver(void *arg)
 		pthread_barrier_wait(&barrier);
 		for (uint32_t slot = 0; slot < BLOCKS; slot++) {
 			for (uint32_t slab = 0; slab < 2; slab++)
-				taken_back[slab][slot] = !give(hak_domain_index(slab, slot));
+				taken_back[slab][slot] = !insist(hak_domain_index(slab, slot));
+			progress = slot + 1;
 		}
 		pthread_barrier_wait(&barrier);
 	}
@@ -90,6 +107,7 @@ static void *adopter(void *arg)
 static void prepare(void)
 {
 	life = HAK_MEMBER_ALIVE;
+	progress = 0;
 	adopted = false;
 	lease(GIVER, 0);
 	lease(DEAD, 1);
@@ -150,10 +168,12 @@ static void each_block_has_one_owner(void **state)
 		struct hak_sweep sweep = { .member = DEAD };
 
 		pthread_barrier_wait(&barrier);
-		for (uint32_t i = 0; i < round % 64; i++)
-			hak_cpu_relax(); /* now before, now after the other's writes */
+		while (progress < round % BLOCKS)
+			(void)sched_yield();
 		life = HAK_MEMBER_DYING;
 		atomic_thread_fence(memory_order_seq_cst); /* pairs with the giver's */
+		while (progress < BLOCKS)
+			hak_domain_sweep(&view, &sweep, 0, 1);
 		hak_domain_sweep(&view, &sweep, 0, 1);
 		(void)hak_domain_gather(&view, 0, 1);
 		pthread_barrier_wait(&barrier);

@@ -303,8 +303,8 @@ int hak_domain_stat_get(hak_domain *domain, struct hak_domain_stat *ret);
  * Why the calling thread's last call failed, in words: "quota of 512 MiB reached by uid 1000 (510
  * MiB in use; uid-bytes)". It makes sense only right after a failure, and knows refusals of hakmemd
  * and what hak_init(), hak_info_get(), hak_aligned_alloc() and the functions of domains object to;
- * other failures leave the text as it was. "" if there was none. The text is the thread's own, until
- * it asks again.
+ * other failures leave the text as it was. "" if there was none. The text is the thread's own,
+ * until it asks again.
  */
 const char *hak_detail(void);
 

@@ -282,27 +282,39 @@ static uint64_t offset_of(const struct hak_domain_view *domain, const struct hak
 	return offset;
 }
 
-/* Takes what a FULL word names, if it is the channel's. */
-static bool take_block(const struct hak_channel_view *channel, uint32_t me, uint64_t word,
-		       uint64_t *ret_offset)
-{
-	uint64_t offset = hak_channel_word_offset(word);
-	uint16_t half = HAK_HALF_CHANNEL | (uint16_t)channel->number;
-	struct hak_place place;
-	_Atomic uint16_t *at;
+enum finding {
+	FOUND_MESSAGE,
+	FOUND_SENDING, /* its sender is not done yet, or died */
+	FOUND_NOTHING, /* it was received */
+};
 
-	if (hak_domain_place(channel->domain, offset, &place) < 0)
-		return false;
-	at = &channel->domain->half[place.index];
-	/* Relaxed: a look, so that what others own costs no exclusive line. */
-	if (atomic_load_explicit(at, memory_order_relaxed) != half)
-		return false;
+/* What a FULL word names. Relaxed: a look, so that what others own costs no exclusive line. */
+static enum finding look_at(const struct hak_channel_view *channel, uint64_t word,
+			    struct hak_place *ret)
+{
+	uint16_t half;
+
+	if (hak_domain_place(channel->domain, hak_channel_word_offset(word), ret) < 0)
+		return FOUND_NOTHING;
+	half = atomic_load_explicit(&channel->domain->half[ret->index], memory_order_relaxed);
+	if (half == (HAK_HALF_CHANNEL | channel->number))
+		return FOUND_MESSAGE;
+	return hak_half_is_changing(half) ? FOUND_SENDING : FOUND_NOTHING;
+}
+
+/* Takes the message, if it is still there. */
+static bool take_block(const struct hak_channel_view *channel, uint32_t me, uint64_t word,
+		       const struct hak_place *place, uint64_t *ret_offset)
+{
+	uint16_t half = HAK_HALF_CHANNEL | (uint16_t)channel->number;
+
 	/* Acquire: pairs with the release in hak_channel_put(), the contents are ours to read. A
 	 * failure has nothing to order. */
-	if (!atomic_compare_exchange_strong_explicit(at, &half, (uint16_t)me, memory_order_acquire,
+	if (!atomic_compare_exchange_strong_explicit(&channel->domain->half[place->index], &half,
+						     (uint16_t)me, memory_order_acquire,
 						     memory_order_relaxed))
 		return false;
-	*ret_offset = offset_of(channel->domain, &place, offset);
+	*ret_offset = offset_of(channel->domain, place, hak_channel_word_offset(word));
 	return true;
 }
 
@@ -317,11 +329,14 @@ static HAK_COLD void unlink_all(const struct hak_channel_view *channel, uint64_t
 	}
 }
 
-/* What is received and not yet EMPTY is passed, too, and remembered by `head` as not done. */
+/* What is received and not yet EMPTY is passed, too, and remembered by `front` as not done. */
 struct scan {
 	uint64_t at;
-	uint64_t front; /* all before it are done */
+	uint64_t front;  /* all before it are done */
+	uint64_t passed; /* the first that was just being sent; NOT_PASSED */
+	bool again;      /* it was looked at once more */
 };
+#define NOT_PASSED UINT64_MAX
 
 /* A position that was used is a capacity after one that is done, and so are all before that. */
 static void jump(const struct hak_channel_view *channel, struct scan *scan, int64_t after)
@@ -330,16 +345,59 @@ static void jump(const struct hak_channel_view *channel, struct scan *scan, int6
 
 	scan->at = last > channel->mask ? last - channel->mask : 0;
 	scan->front = scan->at;
+	scan->passed = NOT_PASSED;
+}
+
+/*
+ * A message is there, and before it one was passed that was just being sent. Were the two of the
+ * same sender, then the first was sent before the second, and this is seen now that the second one's
+ * word is: so that one is looked at again. Still being sent, it is another sender's.
+ */
+static bool go_back(struct scan *scan)
+{
+	if (scan->passed == NOT_PASSED || scan->again)
+		return false;
+	scan->at = scan->passed;
+	return scan->again = true;
+}
+
+/* At a position in use. True: a message was taken. False: the scan is where to look next. */
+static bool take_at(const struct hak_channel_view *channel, uint32_t me, struct scan *scan,
+		    uint64_t word, uint64_t *ret_offset)
+{
+	struct hak_place place;
+
+	switch (look_at(channel, word, &place)) {
+	case FOUND_MESSAGE:
+		if (go_back(scan))
+			return false;
+		if (!take_block(channel, me, word, &place, ret_offset))
+			break;
+		/* Fails if a sender could not wait, and that's all; or it was received, sent again,
+		 * and we have taken it from another place than this. */
+		if (!word_change(channel, scan->at, word, emptied(word)) ||
+		    *ret_offset != hak_channel_word_offset(word))
+			unlink_all(channel, *ret_offset);
+		scan->front += scan->front == scan->at;
+		return true;
+	case FOUND_SENDING:
+		if (scan->passed == NOT_PASSED)
+			scan->passed = scan->at;
+		break;
+	case FOUND_NOTHING:
+		break;
+	}
+	scan->at++;
+	return false;
 }
 
 static int take_first(const struct hak_channel_view *channel, uint32_t me, struct scan *scan,
 		      uint64_t *ret_offset)
 {
-	/* As many as are done and `head` lags behind, as many as there can be, and jumps. */
-	for (uint32_t n = 0; n <= 2 * channel->mask + OVERTAKEN; n++) {
+	/* As many as are done and `head` lags behind, as many as there can be, twice, and jumps. */
+	for (uint32_t n = 0; n <= 3 * channel->mask + OVERTAKEN; n++) {
 		uint64_t word = word_load(channel, scan->at);
 		int64_t after = used_after(channel, scan->at, word);
-		bool in_use = word & HAK_CHANNEL_FULL && !after;
 
 		/* Overtaken by more than a lap; or `head` is nonsense. */
 		if (after > 1 || (!n && (after < -1 || (after < 0 && word & HAK_CHANNEL_FULL)))) {
@@ -348,16 +406,12 @@ static int take_first(const struct hak_channel_view *channel, uint32_t me, struc
 		}
 		if (after < 0)
 			return after == -1 ? HAK_CHANNEL_E_EMPTY : HAK_CHANNEL_E_BROKEN;
-		if (in_use && take_block(channel, me, word, ret_offset)) {
-			/* Fails if a sender could not wait, and that's all; or it was received,
-			 * sent again, and we have taken it from another place than this. */
-			if (!word_change(channel, scan->at, word, emptied(word)) ||
-			    *ret_offset != hak_channel_word_offset(word))
-				unlink_all(channel, *ret_offset);
-			scan->front += scan->front == scan->at;
-			return 0;
+		if (word & HAK_CHANNEL_FULL && !after) {
+			if (take_at(channel, me, scan, word, ret_offset))
+				return 0;
+			continue;
 		}
-		scan->front += scan->front == scan->at && !in_use;
+		scan->front += scan->front == scan->at;
 		scan->at++;
 	}
 	return HAK_CHANNEL_E_EMPTY;
@@ -367,7 +421,7 @@ int hak_channel_take(const struct hak_channel_view *channel, uint32_t me, uint64
 {
 	/* Acquire: pairs with the release below; all words before are seen as done. */
 	uint64_t head = atomic_load_explicit(&channel->desc->head, memory_order_acquire);
-	struct scan scan = { head, head };
+	struct scan scan = { .at = head, .front = head, .passed = NOT_PASSED };
 	int r = take_first(channel, me, &scan, ret_offset);
 
 	/* Release: see above. If somebody else moved it, that is as good. */

@@ -350,6 +350,29 @@ static void recut_under_receiver(uint32_t n, bool again, bool *ret_ended)
 	channel_arena_deinit(&arena);
 }
 
+/* Its sender is between the word and the half-word when it begins, is done meanwhile, and sends the
+ * next one: that one does not come first. */
+static void outrun_receiver(uint32_t n, bool variant, bool *ret_ended)
+{
+	pid_t pid;
+
+	(void)variant;
+	begin();
+	send(OTHER, BLOCK);
+	*half(BLOCK) = HAK_HALF_T | OTHER;
+	pid = stepped(child_receives, n, ret_ended);
+	assert_int_equal(*half(BLOCK), HAK_HALF_T | OTHER);
+	*half(BLOCK) = HAK_HALF_CHANNEL | (uint16_t)channel.number;
+	send(OTHER, NEXT);
+	end_by_going_on(pid);
+	if (!result->r)
+		assert_int_equal(result->offset, block(BLOCK));
+	else
+		assert_int_equal(receive(LAST), BLOCK);
+	assert_int_equal(receive(LAST), NEXT);
+	channel_arena_deinit(&arena);
+}
+
 /* ---- at each instruction ---- */
 
 static void at_each(void (*scenario)(uint32_t n, bool variant, bool *ret_ended), bool variant)
@@ -395,6 +418,12 @@ static void a_receiver_whose_slab_is_cut_anew(void **state)
 	at_each(recut_under_receiver, true);
 }
 
+static void a_receiver_that_a_sender_outruns(void **state)
+{
+	(void)state;
+	at_each(outrun_receiver, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +432,7 @@ int main(void)
 		cmocka_unit_test(an_overtaken_sender),
 		cmocka_unit_test(an_overtaken_receiver),
 		cmocka_unit_test(a_receiver_whose_slab_is_cut_anew),
+		cmocka_unit_test(a_receiver_that_a_sender_outruns),
 	};
 	void *map;
 	int fd;

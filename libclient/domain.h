@@ -52,6 +52,12 @@ struct hak_domain_central {
 	uint32_t orphans_at; /* the superslab to look for orphans in next */
 };
 
+/* A freed span whose lease is kept. */
+struct hak_domain_kept {
+	uint32_t first, slabs;
+};
+#define HAK_DOMAIN_KEPT 16u
+
 struct hak_domain {
 	/* ---- what the inline path reads; constant while it is open ---- */
 	/* Never written: the magazines, empty and full, of a thread that has none. */
@@ -88,6 +94,8 @@ struct hak_domain {
 	pthread_mutex_t mutex; /* of all that follows */
 	struct hak_domain_bins *threads;
 	struct hak_domain_central central[HAK_CLASSES];
+	struct hak_domain_kept kept[HAK_DOMAIN_KEPT]; /* newest last */
+	uint32_t n_kept, kept_slabs;
 	uint32_t covered;    /* superslabs whose descriptors are writable */
 	uint8_t *held;       /* by superslab: how many runs of ours begin in it */
 	uint32_t claim_at;   /* slab to look for free ones from */
@@ -242,6 +250,8 @@ void hak_domain_except(hak_domain *d, uint32_t first);
 void *hak_domain_span_alloc(hak_domain *d, size_t size, size_t align);
 /* Of ours, in use by nobody any more. */
 void hak_domain_span_free(hak_domain *d, uint32_t first);
+/* Gives up the spans that are kept for later. Slabs. */
+uint64_t hak_domain_drop_kept(hak_domain *d);
 /* The descriptors of [first, first + n) are writable. False: no memory. */
 bool hak_domain_cover(hak_domain *d, uint32_t first, uint64_t n);
 

@@ -107,7 +107,7 @@ static HAK_COLD void free_slow(hak_domain *d, void *p)
 						    memory_order_relaxed))
 		half = (uint16_t)d->me; /* one of several who try */
 	/* Ours by name in a slab of ours goes the way of others' blocks: the half-word is written
-	 * by who has the mutex, since let_go() in domain_slabs.c looks at it. */
+	 * by who has the mutex, since let_go() in domain_orphans.c looks at it. */
 	if (hak_lease_holder(place.lease) == d->me &&
 	    (!half || (half == d->me && hak_lease_kind(place.lease) == HAK_LEASE_SPAN)))
 		free_own(d, p, &place);

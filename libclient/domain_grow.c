@@ -13,8 +13,10 @@
 #define WAIT_NS  UINT64_C(5000000000)
 #define SLICE_NS UINT64_C(20000000)
 
-/* A domain grows by what it has, within these limits. */
-#define GROW_MOST 32u
+/* A domain grows by what it has, within these limits: little where somebody waits for it, since
+ * to build a superslab takes up to 12 ms; more ahead of need. */
+#define GROW_WAIT  4u
+#define GROW_AHEAD 8u
 
 /* Relaxed: a number to go by. */
 static uint64_t granted(const hak_domain *d)
@@ -32,11 +34,11 @@ static uint64_t room(const hak_domain *d)
 	return quota > used ? quota - used : 0;
 }
 
-static uint32_t amount(const hak_domain *d, uint32_t least)
+static uint32_t amount(const hak_domain *d, uint32_t least, uint32_t most)
 {
 	uint64_t n = granted(d), left = room(d);
 
-	n = n < GROW_MOST ? n : GROW_MOST;
+	n = n < most ? n : most;
 	n = n < left ? n : left;
 	return n > least ? (uint32_t)n : least;
 }
@@ -110,7 +112,7 @@ static bool ask_and_wait(hak_domain *d, uint32_t count)
 
 bool hak_domain_grow(hak_domain *d, uint32_t superslabs)
 {
-	uint32_t n = amount(d, superslabs);
+	uint32_t n = amount(d, superslabs, GROW_WAIT);
 	bool ok = false;
 
 	pthread_mutex_lock(&hak_heap.lock);
@@ -136,6 +138,6 @@ void hak_domain_grow_ahead(hak_domain *d)
 	if (d->growing)
 		(void)hak_heap_reap(&hak_heap, NULL);
 	if (!d->growing && d->grow_refused_at != have + 1)
-		(void)ask(d, amount(d, 1));
+		(void)ask(d, amount(d, 1, GROW_AHEAD));
 	pthread_mutex_unlock(&hak_heap.lock);
 }

@@ -116,7 +116,7 @@ static int link_own(hak_domain *d, struct hak_root *root, void *p, hak_ref ref, 
 		return hak_domain_fail(-EPERM, "another thread has just given the block away");
 	r = exchange(root, expected, ref);
 	/* Release: pairs with the acquire of who claims it. Nobody else changes T|me: it is linked
-	 * in no channel. If it stays ours, then by name: see let_go() in domain_slabs.c. */
+	 * in no channel. If it stays ours, then by name: see let_go() in domain_orphans.c. */
 	atomic_store_explicit(hak_domain_half(d, &place), r ? (uint16_t)d->me : HAK_HALF_PUBLISHED,
 			      memory_order_release);
 	return r;

@@ -60,7 +60,7 @@ bool hak_domain_hand_over(hak_domain *d, const struct hak_place *place, uint16_t
 	if (now != d->me && (now || !is_held(d, place)))
 		return false;
 	/* Release: pairs with the acquire of the next owner, who sees what we wrote to it. Again
-	 * where it became ours by name meanwhile: see let_go() in domain_slabs.c. */
+	 * where it became ours by name meanwhile: see let_go() in domain_orphans.c. */
 	while (!atomic_compare_exchange_strong_explicit(word, &now, half, memory_order_release,
 							memory_order_relaxed)) {
 		if (now != d->me)

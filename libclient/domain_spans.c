@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* domain_spans.c - whole slabs of a domain: leases, their growth, and the blocks that are made of
  * nothing else. Under the domain's mutex unless it says otherwise. */
+#include <string.h>
+
 #include "libclient/domain.h"
 
 /* Descriptors become writable for so many superslabs at a time. */
@@ -102,6 +104,16 @@ static bool find(hak_domain *d, uint64_t n, uint32_t *ret_first)
 	return try_claim(d, n, ret_first) || (scrape(d) && try_claim(d, n, ret_first));
 }
 
+/* So many slabs before its end a domain grows: a quarter of it, half a superslab to four. */
+static uint32_t lead(const hak_domain *d)
+{
+	uint32_t slabs = hak_domain_high(d) * (HAK_SLABS_PER_SUPERSLAB / 4);
+
+	if (slabs < HAK_SLABS_PER_SUPERSLAB / 2)
+		return HAK_SLABS_PER_SUPERSLAB / 2;
+	return slabs < 4 * HAK_SLABS_PER_SUPERSLAB ? slabs : 4 * HAK_SLABS_PER_SUPERSLAB;
+}
+
 bool hak_domain_claim(hak_domain *d, uint64_t n, uint32_t *ret_first)
 {
 	uint32_t first;
@@ -118,9 +130,7 @@ bool hak_domain_claim(hak_domain *d, uint64_t n, uint32_t *ret_first)
 		return false;
 	}
 	d->claim_at = first + (uint32_t)n;
-	/* Half of the last superslab is gone: the next one is wanted soon. */
-	if (d->claim_at >
-	    hak_domain_high(d) * HAK_SLABS_PER_SUPERSLAB - HAK_SLABS_PER_SUPERSLAB / 2)
+	if (d->claim_at + lead(d) > hak_domain_high(d) * HAK_SLABS_PER_SUPERSLAB)
 		hak_domain_grow_ahead(d);
 	*ret_first = first;
 	return true;
@@ -186,6 +196,91 @@ static bool claim_aligned(hak_domain *d, uint64_t n, uint64_t align, uint32_t *r
 	return true;
 }
 
+/* ---- kept spans ---- */
+
+/* Messages of one size come and go: the last ones freed keep their leases, for the next of their
+ * size. At most so many slabs, and a share of what the domain has: others may be in need. */
+#define KEPT_SLABS 256u
+#define KEPT_SHARE 16u
+
+static uint64_t may_keep(const hak_domain *d)
+{
+	/* Relaxed: a number to go by. */
+	uint64_t granted = atomic_load_explicit(&d->state->granted, memory_order_relaxed) *
+			   HAK_SLABS_PER_SUPERSLAB / KEPT_SHARE;
+
+	return granted < KEPT_SLABS ? granted : KEPT_SLABS;
+}
+
+static void drop_kept(hak_domain *d, uint32_t i)
+{
+	struct hak_domain_kept kept = d->kept[i];
+
+	memmove(&d->kept[i], &d->kept[i + 1], (--d->n_kept - i) * sizeof(kept));
+	d->kept_slabs -= kept.slabs;
+	d->slabs[kept.first].kind = HAK_SLAB_NONE;
+	hak_domain_unclaim(d, kept.first);
+}
+
+uint64_t hak_domain_drop_kept(hak_domain *d)
+{
+	uint64_t slabs = d->kept_slabs;
+
+	while (d->n_kept)
+		drop_kept(d, 0);
+	return slabs;
+}
+
+void hak_domain_span_free(hak_domain *d, uint32_t first)
+{
+	struct hak_slab *slab = &d->slabs[first];
+	_Atomic uint16_t *half = &d->view.half[hak_domain_index(first, 0)];
+	uint64_t most = may_keep(d);
+	uint32_t slabs = (uint32_t)slab->n_slabs;
+
+	slab->kind = HAK_SLAB_NONE;
+	if (slab->n_slabs > most) {
+		hak_domain_unclaim(d, first);
+		return;
+	}
+	while (d->n_kept && (d->n_kept == HAK_DOMAIN_KEPT || d->kept_slabs + slabs > most))
+		drop_kept(d, 0);
+	/* Ours by name, perhaps; relaxed: nobody else acts on it. In a span that is not EXCEPTED
+	 * its page is not to come into being. */
+	if (atomic_load_explicit(&d->view.lease[first], memory_order_relaxed) & HAK_LEASE_EXCEPTED)
+		atomic_store_explicit(half, 0, memory_order_relaxed);
+	slab->kind = HAK_SLAB_CACHED;
+	d->kept[d->n_kept++] = (struct hak_domain_kept){ first, slabs };
+	d->kept_slabs += slabs;
+}
+
+/* The newest: its memory is warm. */
+static bool take_kept(hak_domain *d, uint64_t n, uint64_t align, uint32_t *ret_first)
+{
+	for (uint32_t i = d->n_kept; i-- > 0;) {
+		uint32_t first = d->kept[i].first;
+
+		if (d->kept[i].slabs != n || first % align)
+			continue;
+		memmove(&d->kept[i], &d->kept[i + 1], (--d->n_kept - i) * sizeof(d->kept[0]));
+		d->kept_slabs -= (uint32_t)n;
+		d->slabs[first].kind = HAK_SLAB_SPAN;
+		*ret_first = first;
+		return true;
+	}
+	return false;
+}
+
+static bool new_span(hak_domain *d, uint64_t n, uint64_t align, uint32_t *ret_first)
+{
+	if (!claim_aligned(d, n, align, ret_first))
+		return false;
+	d->slabs[*ret_first] = (struct hak_slab){ .kind = HAK_SLAB_SPAN, .n_slabs = n };
+	d->held[*ret_first / HAK_SLABS_PER_SUPERSLAB]++;
+	hak_lease_commit(&d->view, d->me, *ret_first, HAK_LEASE_SPAN, 0, n);
+	return true;
+}
+
 void *hak_domain_span_alloc(hak_domain *d, size_t size, size_t align)
 {
 	uint64_t n = (size + HAK_SLAB_SIZE - 1) >> HAK_SLAB_SHIFT;
@@ -194,20 +289,13 @@ void *hak_domain_span_alloc(hak_domain *d, size_t size, size_t align)
 	bool ok;
 
 	pthread_mutex_lock(&d->mutex);
-	/* What came back may be of use for it, and is to be noticed where only spans are used. */
-	(void)hak_domain_collect(d, false);
-	ok = claim_aligned(d, n, align_slabs, &first);
-	if (ok) {
-		d->slabs[first] = (struct hak_slab){ .kind = HAK_SLAB_SPAN, .n_slabs = n };
-		d->held[first / HAK_SLABS_PER_SUPERSLAB]++;
-		hak_lease_commit(&d->view, d->me, first, HAK_LEASE_SPAN, 0, n);
+	ok = take_kept(d, n, align_slabs, &first);
+	if (!ok) {
+		/* What came back may be of use for it, and is to be noticed where only spans are
+		 * used. */
+		ok = hak_domain_collect(d, false) && take_kept(d, n, align_slabs, &first);
+		ok = ok || new_span(d, n, align_slabs, &first);
 	}
 	pthread_mutex_unlock(&d->mutex);
 	return ok ? d->base + ((uint64_t)first << HAK_SLAB_SHIFT) : NULL;
-}
-
-void hak_domain_span_free(hak_domain *d, uint32_t first)
-{
-	d->slabs[first].kind = HAK_SLAB_NONE;
-	hak_domain_unclaim(d, first);
 }

@@ -92,7 +92,7 @@ struct hak_report_limit {
 	char key[24]; /* as in hakmemd.conf, NUL-terminated */
 	uint32_t scope;
 	uint32_t unit;
-	uint64_t owner; /* of UID: the user; of SESSION, DOMAIN: its id; of NODE: its number; else 0 */
+	uint64_t owner; /* UID: the user; SESSION, DOMAIN: its id; NODE: its number; else 0 */
 	uint64_t limit; /* 0: there is none */
 	uint64_t used;  /* now; may be above a limit that was lowered */
 	uint64_t hits;  /* times that it refused something, or slowed a session down */

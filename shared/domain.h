@@ -35,17 +35,19 @@
  * Each change is one store, or a compare-and-swap where several may try:
  *   0, T|k, k, FREED -> ...  by the owner: the lease holder of 0 and FREED, k of k and T|k
  *   PUBLISHED -> k           by whoever's compare-and-swap comes first
- *   channel c -> k           likewise (receive);  T|k -> channel c by anybody who finds it linked
- *   d, T|d of a dead member, SWEPT, by the sweep alone: with a compare-and-swap, for T|d may just
- *   become channel c, and d be taken back by who gave it
+ *   channel c -> k           likewise (receive)
+ *   d, T|d of a dead member, SWEPT, by the sweep alone: with a compare-and-swap, for d may just be
+ *   taken back by who gave it
  *
  * A lease whose holder died is an ORPHAN's: there 0 and FREED mean free. Whoever adopts it begins
  * with hint = 0, full fence, and takes both for free (FREED becomes 0), all else for in use.
  *
- * GIVE  half = d; full fence; then d must be ALIVE with the id that was meant, or the giver takes it
- * back: compare-and-swap d -> me (0 in its own slab). The daemon: state DYING; full fence; sweep.
- * So either the sweep sees d, or the giver sees DYING, or both, and the compare-and-swap decides. A
- * giver that dies before it took it back leaves a number that is nobody's: its own sweep has it.
+ * GIVE  half = d; full fence; then d must be ALIVE with the id that was meant, or the giver takes
+ * it back: compare-and-swap d -> me (which fails if the sweep came first; then it was given). The
+ * daemon: state DYING; full fence; sweep. So either the sweep sees d, or the giver sees DYING, or
+ * both, and the compare-and-swap decides. A giver that dies before it took it back leaves a number
+ * that is nobody's: its own sweep has it. Numbers go round; was this one given out again before
+ * that, the block is its new bearer's, who does not know of it, until that one ends.
  *
  * INVARIANTS (hak_domain_check() has them)
  *   a lease word is one of the forms below; an INSIDE slab lies in a run of the same holder
@@ -99,9 +101,9 @@ static inline bool hak_half_is_channel(uint16_t half)
  *
  *   ABSENT  0: no memory is granted there
  *   FREE    granted, nobody's                          holder 0
- *   CLAIM   a member is taking it or giving it back: nothing of it is in use. The first one of a run
- *           has the run's length, and if it was EXCEPTED its class, so that the sweep can finish;
- *           the others have length 0
+ *   CLAIM   a member is taking it or giving it back: nothing of it is in use. The first one of a
+ *           run has its length, and if it was EXCEPTED its class, so that the sweep can finish; the
+ *           others have length 0
  *   BLOCKS  first slab of a run of `length` slabs, cut into blocks of `class`
  *   INSIDE  a further slab of a run (blocks or span), `length` slabs behind its first
  *   SPAN    first slab of one block of `length` slabs; slot 0 is its half-word

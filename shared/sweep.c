@@ -107,7 +107,7 @@ static bool sweep_block(const struct hak_domain_view *view, struct hak_sweep *sw
 
 /* ---- the dead one's own slabs ---- */
 
-/* Nobody but us writes a half-word of 0 or FREED here: the holder is dead, and it is no orphan's. */
+/* Nobody but us writes a half-word of 0 or FREED here: the holder is dead, and nobody adopts it. */
 static bool own_block_stays(const struct hak_domain_view *view, struct hak_sweep *sweep, uint64_t i)
 {
 	uint16_t half = half_load(view, i);
@@ -140,7 +140,7 @@ static void make_orphan(const struct hak_domain_view *view, uint32_t first, uint
 				      hak_lease_with_holder(inside, HAK_HOLDER_ORPHAN),
 				      memory_order_relaxed);
 	}
-	/* Release: pairs with the acquire of who adopts it; all half-words are as they are to be. */
+	/* Release: pairs with the acquire of who adopts it; its half-words are as they stay. */
 	atomic_store_explicit(&view->lease[first], hak_lease_with_holder(word, HAK_HOLDER_ORPHAN),
 			      memory_order_release);
 }
@@ -202,7 +202,7 @@ static void sweep_others(const struct hak_domain_view *view, struct hak_sweep *s
 
 /* ---- a step ---- */
 
-/* The word of a further slab whose first one is the same holder's: that one's turn comes, or came. */
+/* The word of a further slab whose first one is the same holder's: it goes with that one. */
 static bool has_first(const struct hak_domain_view *view, uint32_t slab, uint64_t word)
 {
 	uint64_t distance = hak_lease_length(word), first;

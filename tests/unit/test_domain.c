@@ -349,6 +349,26 @@ static void links_are_found(void **state)
 	domain_unmap(&view);
 }
 
+/* Written by hand a second time: daemon and members of different builds meet in these bytes. */
+static void bytes_are_where_they_were(void **state)
+{
+	assert_int_equal(HAK_DOMAIN_VERSION, 1);
+	assert_int_equal(hak_meta_hints(3), 0x40000 + 3 * 256);
+	assert_int_equal(hak_meta_generations(3), 0x41000);
+	assert_int_equal(hak_meta_generations(100), 0x48000);
+	assert_int_equal(hak_meta_halves(3), 0x41000 + 3 * 0x20000);
+	assert_int_equal(hak_meta_rings(3), 0x41000 + 3 * 0x60000);
+	assert_int_equal(hak_meta_size(3), 0x41000 + 3 * 0x60000 + (UINT64_C(1) << 27));
+	assert_int_equal(hak_domain_index(0, 1023), 1023);
+	assert_int_equal(hak_domain_index(1, 0), 1024);
+	assert_int_equal(hak_domain_index(0, 1024), 32768);
+	assert_int_equal(hak_domain_index(33, 4095), 131072 + 3 * 32768 + 1024 + 1023);
+	assert_true(hak_lease_make(0xffff, HAK_LEASE_SPAN, 63, 1023, 1) == UINT64_C(0x1ffff5ffff));
+	assert_true(hak_ref_make(511, 1, 1, 32) ==
+		    (UINT64_C(511) << 55 | UINT64_C(1) << 45 | UINT64_C(1) << 37 | 2));
+	assert_int_equal(HAK_HALF_SWEPT, 0x4002);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +385,7 @@ int main(void)
 		cmocka_unit_test(places_of_spans_and_of_nothing),
 		cmocka_unit_test(refs_go_stale),
 		cmocka_unit_test(links_are_found),
+		cmocka_unit_test(bytes_are_where_they_were),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,7 @@ struct domain {
 
 	/* What can be given back: see shrink.h. */
 	bool look;
+	bool look_again;    /* something happened during this pass */
 	uint32_t look_at;   /* superslabs below it are still to be looked at in this pass */
 	uint32_t look_free; /* wholly free so far in this pass */
 	uint32_t give;      /* how many of them to take in this pass */

@@ -39,8 +39,9 @@ int os_signal_next(int fd);
 int os_eventfd(int *ret_fd);
 void os_event_set(int fd);
 void os_event_clear(int fd);
-/* A non-blocking timerfd, as something to wait for that whoever holds it, too, can't make us wait
- * for: an eventfd that is full and was made blocking would. Reading 8 bytes takes the sign away. */
+/* A non-blocking timerfd: something to wait for by which who holds it, too, can't make us
+ * wait, as by a full eventfd that was made blocking. Reading 8 bytes takes the sign away, or
+ * says EAGAIN: then it was just being set anew, and is readable again at once. */
 int os_sign(int *ret_fd);
 void os_sign_set(int fd);
 /* The same file opened anew, for reading only. */

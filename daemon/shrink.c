@@ -84,14 +84,16 @@ static bool end_pass(struct domain *domain)
 	uint64_t now = hak_sys_boottime_ns();
 	uint32_t keep = domain->granted / LIMIT_DOMAIN_KEEP_PART;
 	uint32_t n = domain->look_free;
+	bool again = domain->look_again;
 
+	domain->look_again = false;
 	keep = keep > LIMIT_DOMAIN_KEEP_MIN ? keep : LIMIT_DOMAIN_KEEP_MIN;
 	domain->look_at = domain->high;
 	domain->look_free = 0;
 	domain->give = 0;
 	if (n <= keep) {
 		domain->excess_ns = 0;
-		return false;
+		return again;
 	}
 	if (!domain->excess_ns)
 		domain->excess_ns = now;
@@ -102,6 +104,7 @@ static bool end_pass(struct domain *domain)
 
 void shrink_look(struct domain *domain)
 {
+	domain->look_again = domain->look;
 	if (!domain->look) {
 		domain->look = true;
 		domain->look_at = domain->high;

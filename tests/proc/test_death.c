@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/raw/raw_domain.h"
 #include "shared/sys.h"
 #include "tests/proc/rig.h"
 
@@ -303,6 +304,8 @@ static void an_idle_daemon_does_not_wake_up(void **state)
 {
 	struct rig *rig = *state;
 	struct pollfd p = { .fd = rig->pidfd, .events = POLLIN };
+	struct raw_domain domain;
+	struct hak_cqe cqe;
 	struct raw raws[3];
 	uint64_t before;
 	uint32_t first;
@@ -311,6 +314,10 @@ static void an_idle_daemon_does_not_wake_up(void **state)
 		assert_int_equal(raw_open(&raws[i], rig->socket), 0);
 		assert_int_equal(raw_lease(&raws[i], 1, &first), 0);
 	}
+	/* A domain with memory in use, and no more free than it may keep. */
+	assert_int_equal(raw_domain_open(&raws[0], &domain, "idle", HAK_WIRE_CREATE, NULL), 0);
+	assert_int_equal(raw_domain_grow(&raws[0], domain.id, 4, &cqe), 0);
+	assert_true(hak_lease_claim(&domain.view, 1, 4, 0, 64, &first));
 	/* The tail of its work: the polling of the rings, the tick. */
 	do {
 		before = rig_proc_number(rig, "\nvoluntary_ctxt_switches:");
@@ -318,6 +325,7 @@ static void an_idle_daemon_does_not_wake_up(void **state)
 	} while (rig_proc_number(rig, "\nvoluntary_ctxt_switches:") != before);
 	assert_int_equal(poll(&p, 1, 1500), 0);
 	assert_int_equal(rig_proc_number(rig, "\nvoluntary_ctxt_switches:"), before);
+	raw_domain_drop(&domain);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(raw_nop(&raws[i]), 0); /* and wakes up when it is needed */
 		raw_close(&raws[i]);

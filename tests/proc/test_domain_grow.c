@@ -152,8 +152,7 @@ static void free_superslabs_go_back(void **state)
 	assert_true(hak_lease_claim(view, me, 40, 20 * HAK_SLABS_PER_SUPERSLAB, 1, &first));
 	hak_lease_commit(view, me, first, HAK_LEASE_BLOCKS, DOMAINS_CLASS, 1);
 	memset(view->data, 1, 40 * HAK_SUPERSLAB_SIZE);
-	/* One in use; of the rest the eighth part stays, counted anew as they go: two in the
-	 * end. */
+	/* One in use; of the rest an eighth stays, counted anew as they go: two in the end. */
 	domains_wait_granted(rig, &d, 3);
 	rig_wait_leased(rig, 3);
 	assert_int_equal(hak_lease_kind(view->lease[first]), HAK_LEASE_BLOCKS);

@@ -85,6 +85,48 @@ static void charges_are_all_or_nothing(void **state)
 	accounts_deinit(&accounts);
 }
 
+/* A domain keeps the account alive, and is bound by its own limit instead of the session's. */
+static void domains_are_charged_to_who_made_them(void **state)
+{
+	struct config config = make(10, 8, 6);
+	struct accounts accounts;
+	struct account *a, *b;
+
+	config.domains = 2;
+	config.uid_domains = 1;
+	accounts_init(&accounts, &config, FILES);
+	assert_int_equal(account_open(&accounts, 1, &a), 0);
+	assert_int_equal(account_open_domain(&accounts, a), 0);
+	assert_int_equal(account_open_domain(&accounts, a), HAK_REFUSAL_UID_DOMAINS);
+	assert_int_equal(account_open_member(&accounts, a), 0);
+	assert_int_equal(a->descriptors, LIMIT_CONN_FDS + LIMIT_DOMAIN_FDS + LIMIT_MEMBER_FDS);
+	assert_int_equal(account_charge_domain(&accounts, a, 0, 3, 11), HAK_REFUSAL_TOTAL_BYTES);
+	assert_int_equal(account_charge_domain(&accounts, a, 0, 3, 9), HAK_REFUSAL_UID_BYTES);
+	assert_int_equal(account_charge_domain(&accounts, a, 0, 3, 4), HAK_REFUSAL_DOMAIN_BYTES);
+	assert_int_equal(account_charge_domain(&accounts, a, 0, 7, 7), 0);
+	assert_int_equal(account_charge(&accounts, a, 0, 2), HAK_REFUSAL_UID_BYTES);
+	account_close_member(&accounts, a);
+	account_close(&accounts, a);
+	assert_int_equal(accounts.superslabs, 7);
+	assert_int_equal(account_open(&accounts, 1, &b), 0);
+	assert_ptr_equal(a, b);
+	account_close(&accounts, b);
+	account_release(&accounts, a, 7);
+	assert_null(account_close_domain(&accounts, a));
+	assert_int_equal(account_open(&accounts, 2, &a), 0);
+	assert_int_equal(account_open(&accounts, 3, &b), 0);
+	assert_int_equal(account_open_domain(&accounts, a), 0);
+	assert_int_equal(account_open_domain(&accounts, b), 0);
+	accounts.max_uid_domains = 2;
+	assert_int_equal(account_open_domain(&accounts, b), HAK_REFUSAL_DOMAINS);
+	assert_int_equal(accounts.hits.domains, 1);
+	account_close(&accounts, a);
+	account_close(&accounts, b);
+	account_close_domain(&accounts, a);
+	account_close_domain(&accounts, b);
+	accounts_deinit(&accounts);
+}
+
 /* A charge that is tried ahead of need, or again, does not look like a refusal. */
 static void a_limit_is_hit_when_somebody_was_told(void **state)
 {
@@ -365,6 +407,9 @@ static void reasons_have_the_names_of_the_configuration(void **state)
 	assert_string_equal(hak_refusal_name(HAK_REFUSAL_DESCRIPTORS), "descriptors");
 	assert_string_equal(hak_refusal_name(HAK_REFUSAL_UID_DESCRIPTORS), "uid-descriptors");
 	assert_string_equal(hak_refusal_name(HAK_REFUSAL_NODE_BYTES), "node-bytes");
+	assert_string_equal(hak_refusal_name(HAK_REFUSAL_DOMAIN_BYTES), "domain-bytes");
+	assert_string_equal(hak_refusal_name(HAK_REFUSAL_DOMAINS), "domains");
+	assert_string_equal(hak_refusal_name(HAK_REFUSAL_UID_DOMAINS), "uid-domains");
 	assert_string_equal(hak_refusal_name(HAK_REFUSAL_UID_DOMAINS + 1), "unknown");
 	assert_false(hak_refusal_is_limit(HAK_REFUSAL_NONE));
 	assert_true(hak_refusal_is_limit(HAK_REFUSAL_TOTAL_BYTES));
@@ -380,6 +425,7 @@ int main(void)
 		cmocka_unit_test(limits_that_are_not_set_are_the_total),
 		cmocka_unit_test(places_are_counted_per_user_and_in_total),
 		cmocka_unit_test(charges_are_all_or_nothing),
+		cmocka_unit_test(domains_are_charged_to_who_made_them),
 		cmocka_unit_test(a_limit_is_hit_when_somebody_was_told),
 		cmocka_unit_test(descriptors_are_counted_for_connections_and_sessions),
 		cmocka_unit_test(a_first_connection_is_bound_by_its_users_descriptors),

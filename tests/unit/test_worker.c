@@ -65,6 +65,14 @@ static void teardown(struct bench *bench)
 	hak_sys_close(bench->fd);
 }
 
+static _Atomic uint32_t called_with;
+
+static void call(struct task *task)
+{
+	called_with += task->first + task->count;
+	task->result = -7;
+}
+
 static void submit(struct bench *bench, struct job *job, enum task_op op, uint32_t first,
 		   uint32_t count, bool urgent)
 {
@@ -72,6 +80,7 @@ static void submit(struct bench *bench, struct job *job, enum task_op op, uint32
 	job->bench = bench;
 	job->task.op = op;
 	job->task.fd = bench->fd;
+	job->task.call = call;
 	job->task.first = first;
 	job->task.count = count;
 	bench->waiting++;
@@ -200,9 +209,24 @@ static void a_failure_is_reported_with_what_was_done(void **state)
 	teardown(&bench);
 }
 
+static void a_call_is_made_once_for_all(void **state)
+{
+	struct bench bench;
+	struct job job;
+
+	setup(&bench);
+	submit(&bench, &job, TASK_CALL, 100, 64, true);
+	assert_int_equal(loop_run(bench.loop, turn, &bench), 0);
+	assert_int_equal(called_with, 164);
+	assert_int_equal(job.task.done, 64);
+	assert_int_equal(job.task.result, -7);
+	teardown(&bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_call_is_made_once_for_all),
 		cmocka_unit_test(a_task_fills_and_another_empties),
 		cmocka_unit_test(huge_pages_can_be_turned_off_and_on),
 		cmocka_unit_test(what_is_filled_already_is_skipped),

@@ -4,6 +4,8 @@
  * are awake and look for messages all the time. There and back, where half of a round is the time
  * of a message; or as fast as they go, in one direction.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/workloads/daemon_side.h"
@@ -63,8 +65,10 @@ static void receive_one(const struct side *side, size_t size, size_t used, uint6
 
 	while (!(p = pass_receive(size)))
 		side_look(side, &tries);
-	if (*p != number)
+	if (*p != number) {
+		(void)fprintf(stderr, "message %" PRIu64 " came, not %" PRIu64 "\n", *p, number);
 		work_die("a message was lost");
+	}
 	for (size_t i = 0; i < used / sizeof(*p); i++)
 		seen += p[i];
 	sum += seen;

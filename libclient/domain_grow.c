@@ -13,8 +13,8 @@
 #define WAIT_NS  UINT64_C(5000000000)
 #define SLICE_NS UINT64_C(20000000)
 
-/* A domain grows by what it has, within these limits: little where somebody waits for it, since
- * to build a superslab takes up to 12 ms; more ahead of need. */
+/* A domain grows by a quarter, within these limits: little where somebody waits for it, since to
+ * build a superslab takes up to 12 ms; more ahead of need. */
 #define GROW_WAIT  4u
 #define GROW_AHEAD 8u
 
@@ -36,7 +36,7 @@ static uint64_t room(const hak_domain *d)
 
 static uint32_t amount(const hak_domain *d, uint32_t least, uint32_t most)
 {
-	uint64_t n = granted(d), left = room(d);
+	uint64_t n = granted(d) / 4, left = room(d);
 
 	n = n < most ? n : most;
 	n = n < left ? n : left;

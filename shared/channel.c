@@ -350,8 +350,8 @@ static void jump(const struct hak_channel_view *channel, struct scan *scan, int6
 
 /*
  * A message is there, and before it one was passed that was just being sent. Were the two of the
- * same sender, then the first was sent before the second, and this is seen now that the second one's
- * word is: so that one is looked at again. Still being sent, it is another sender's.
+ * same sender, then the first was sent before the second, and this is seen now that the second
+ * one's word is: so that one is looked at again. Still being sent, it is another sender's.
  */
 static bool go_back(struct scan *scan)
 {

@@ -346,6 +346,9 @@ void session_end(struct session *session, const char *reason)
 
 bool session_tick(struct session *session)
 {
+	/* Its file may be closed at any moment, by a thread of the kernel's. */
+	if (session->state == SESSION_DRAINING)
+		return false;
 	if (session->parked && hak_ring_room(&session->cq)) {
 		session->parked = false;
 		session_wake(session);

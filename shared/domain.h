@@ -259,8 +259,8 @@ struct hak_channel_desc {
 	 * those of hak_channel_ring(). */
 	_Atomic uint64_t ring;
 	char name[HAK_DOMAIN_NAME];
-	_Atomic uint32_t policy; /* enum hak_channel_policy of the first who opened it */
-	_Atomic uint32_t used;   /* bit 0: ever had a sender, bit 1: a receiver */
+	uint32_t reserved1;
+	_Atomic uint32_t used; /* bit 0: ever had a sender, bit 1: a receiver */
 	uint64_t reserved0;
 	_Atomic uint64_t tail HAK_ALIGNED(64); /* a hint: where senders look first */
 	_Atomic uint32_t sent;                 /* futex word of receivers, counts */

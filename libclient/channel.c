@@ -15,6 +15,8 @@
 
 #define CAPACITY_DEFAULT 64u
 
+#define SIDES ((unsigned)(HAK_SEND | HAK_RECV))
+
 struct hak_channel {
 	struct hak_channel_view view;
 	hak_domain *domain; /* NULL: it was closed */
@@ -28,7 +30,7 @@ static hak_channel *channels;
 
 /* ---- handles ---- */
 
-static int find_or_make(hak_domain *d, const char *name, uint32_t capacity,
+static int find_or_make(hak_domain *d, const char *name, uint32_t capacity, bool drops,
 			struct hak_channel_view *ret)
 {
 	uint32_t number;
@@ -38,7 +40,7 @@ static int find_or_make(hak_domain *d, const char *name, uint32_t capacity,
 		return hak_domain_fail(r, "no name of a channel: 1 to 31 of A-Z a-z 0-9 . _ -");
 	if (r < 0)
 		return hak_domain_fail(r, "the domain has 256 channels already");
-	hak_channel_set_up(&d->view, number, capacity ? capacity : CAPACITY_DEFAULT);
+	hak_channel_set_up(&d->view, number, capacity ? capacity : CAPACITY_DEFAULT, drops);
 	if (!hak_channel_view_init(ret, &d->view, number))
 		return hak_domain_fail(-EUCLEAN, "the channel was written over");
 	return 0;
@@ -53,21 +55,22 @@ HAK_EXPORT int hak_channel_open(hak_channel **ret, hak_domain *domain, const cha
 
 	if (r < 0)
 		return r;
-	if (!flags || flags & ~(unsigned)(HAK_SEND | HAK_RECV))
-		return hak_domain_fail(-EINVAL, "flags of a channel: HAK_SEND, HAK_RECV, or both");
+	if (!(flags & SIDES) || flags & ~(SIDES | HAK_DROP))
+		return hak_domain_fail(
+			-EINVAL, "flags of a channel: HAK_SEND, HAK_RECV or both, and HAK_DROP");
 	if (capacity > HAK_CHANNEL_CAPACITY_MAX)
 		return hak_domain_fail(-EINVAL, "capacity of a channel: at most 65,536");
-	r = find_or_make(domain, name, capacity, &view);
+	r = find_or_make(domain, name, capacity, flags & HAK_DROP, &view);
 	if (r < 0)
 		return r;
 	channel = hak_malloc(sizeof(*channel));
 	if (!channel)
 		return hak_domain_fail(-ENOMEM, "no memory for a handle");
-	*channel = (hak_channel){ .view = view, .domain = domain, .flags = flags };
+	*channel = (hak_channel){ .view = view, .domain = domain, .flags = flags & SIDES };
 	pthread_mutex_lock(&hak_domains.lock);
 	channel->next = channels;
 	channels = channel;
-	hak_channel_enter(view.desc, domain->me, flags);
+	hak_channel_enter(view.desc, domain->me, flags & SIDES);
 	pthread_mutex_unlock(&hak_domains.lock);
 	*ret = channel;
 	return 0;
@@ -85,6 +88,25 @@ static uint32_t sides_left(const hak_channel *channel)
 	return sides;
 }
 
+/* HAK_DROP: what nobody will receive is freed. Who comes to receive meanwhile gets what is left. */
+static void drop_deserted(const struct hak_channel_view *view, hak_domain *d)
+{
+	uint64_t offset;
+
+	if (!hak_channel_drops(view->desc))
+		return;
+	while (hak_channel_deserted(view->desc, HAK_CHANNEL_RECEIVERS) &&
+	       !hak_channel_take(view, d->me, &offset))
+		hak_domain_free(d, d->base + offset);
+}
+
+static void leave(hak_channel *channel)
+{
+	if (hak_channel_leave(channel->view.desc, channel->domain->me,
+			      channel->flags & ~sides_left(channel)))
+		drop_deserted(&channel->view, channel->domain);
+}
+
 HAK_EXPORT hak_channel *hak_channel_close(hak_channel *channel)
 {
 	hak_channel **at = &channels;
@@ -97,8 +119,7 @@ HAK_EXPORT hak_channel *hak_channel_close(hak_channel *channel)
 	if (*at)
 		*at = channel->next;
 	if (channel->domain && !channel->domain->forked)
-		(void)hak_channel_leave(channel->view.desc, channel->domain->me,
-					channel->flags & ~sides_left(channel));
+		leave(channel);
 	pthread_mutex_unlock(&hak_domains.lock);
 	hak_free(channel);
 	return NULL;
@@ -254,7 +275,11 @@ HAK_EXPORT int hak_channel_send(hak_channel *channel, void *p, int timeout_ms)
 		return r;
 	a.me = channel->domain->me;
 	a.offset = (uintptr_t)p - (uintptr_t)channel->domain->base;
-	return run(&a, timeout_ms);
+	r = run(&a, timeout_ms);
+	/* The last receiver may have gone since we looked, and what it left behind been dropped. */
+	if (!r)
+		drop_deserted(&channel->view, channel->domain);
+	return r;
 }
 
 HAK_EXPORT int hak_channel_recv(hak_channel *channel, void **ret, int timeout_ms)

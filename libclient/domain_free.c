@@ -8,21 +8,9 @@
 #include "libclient/domain_fast.h"
 #include "shared/check.h"
 
-static inline void next_life(const hak_domain *d, uint64_t index)
-{
-	/* Relaxed, and no exchange: only the owner frees; the store that gives the block away comes
-	 * after it, with release. */
-	uint32_t generation =
-		atomic_load_explicit(&d->view.generation[index], memory_order_relaxed);
-
-	if (generation)
-		atomic_store_explicit(&d->view.generation[index], (uint8_t)(generation % 255 + 1),
-				      memory_order_relaxed);
-}
-
 static inline void give_back(const hak_domain *d, uint64_t first, uint64_t index)
 {
-	next_life(d, index);
+	hak_domain_next_life(&d->view, index);
 	hak_domain_give_back(d, first, index);
 }
 
@@ -73,7 +61,7 @@ static void free_own(hak_domain *d, void *p, const struct hak_place *place)
 	if (hak_domain_is_free(d, place))
 		hak_die("free of %p in domain %s, which is free already", p, d->state->name);
 	if (place->lease & HAK_LEASE_EXCEPTED)
-		next_life(d, place->index);
+		hak_domain_next_life(&d->view, place->index);
 	if (hak_lease_kind(place->lease) == HAK_LEASE_BLOCKS) {
 		hak_domain_thread_free(d, hak_lease_class(place->lease), p);
 		return;

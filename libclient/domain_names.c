@@ -67,6 +67,27 @@ HAK_EXPORT void *hak_ref_get(hak_domain *domain, hak_ref ref)
 	return domain->base + hak_ref_offset(ref);
 }
 
+HAK_EXPORT int hak_claim_ref(hak_domain *domain, hak_ref ref, void **ret)
+{
+	struct hak_place place;
+	int r = hak_domain_may(domain, true);
+
+	if (!r)
+		r = follow(domain, ref, &place);
+	if (!r)
+		r = hak_claim(domain, domain->base + hak_ref_offset(ref));
+	if (r < 0)
+		return r;
+	/* It is ours and stays what it is; but it may be a later block than the ref's. */
+	r = follow(domain, ref, &place);
+	if (r < 0) {
+		(void)hak_publish(domain, domain->base + hak_ref_offset(ref));
+		return hak_domain_fail(r, "the block was freed");
+	}
+	*ret = domain->base + hak_ref_offset(ref);
+	return 0;
+}
+
 /* ---- roots ---- */
 
 /* The name's place, taken for it if `create`; NULL: it has none. */

@@ -48,7 +48,8 @@ int hak_channel_find(const struct hak_domain_view *domain, const char *name, boo
 	return create ? -ENOSPC : -ENOENT;
 }
 
-void hak_channel_set_up(const struct hak_domain_view *domain, uint32_t number, uint32_t capacity)
+void hak_channel_set_up(const struct hak_domain_view *domain, uint32_t number, uint32_t capacity,
+			bool drops)
 {
 	uint64_t none = 0, shift = 0;
 
@@ -56,8 +57,8 @@ void hak_channel_set_up(const struct hak_domain_view *domain, uint32_t number, u
 		shift++;
 	/* Relaxed: nothing was prepared, zeroed memory is a ring. Who loses uses what there is. */
 	(void)atomic_compare_exchange_strong_explicit(&domain->channels[number].ring, &none,
-						      shift + 1, memory_order_relaxed,
-						      memory_order_relaxed);
+						      (shift + 1) | (drops ? HAK_CHANNEL_DROPS : 0),
+						      memory_order_relaxed, memory_order_relaxed);
 }
 
 bool hak_channel_view_init(struct hak_channel_view *ret, const struct hak_domain_view *domain,

@@ -89,7 +89,8 @@ struct hak_channel_view {
 int hak_channel_find(const struct hak_domain_view *domain, const char *name, bool create,
 		     uint32_t *ret_number);
 /* Sets up a channel that is not, with a capacity of 1 .. HAK_CHANNEL_CAPACITY_MAX, rounded up. */
-void hak_channel_set_up(const struct hak_domain_view *domain, uint32_t number, uint32_t capacity);
+void hak_channel_set_up(const struct hak_domain_view *domain, uint32_t number, uint32_t capacity,
+			bool drops);
 /* Fills the view. False: it is not set up, or its ring cannot be (then nothing of it is used). */
 bool hak_channel_view_init(struct hak_channel_view *ret, const struct hak_domain_view *domain,
 			   uint32_t number);

@@ -255,8 +255,8 @@ HAK_PIN_SIZE(struct hak_root, 64);
 
 struct hak_channel_desc {
 	_Atomic uint64_t key; /* as of a root */
-	/* The capacity's logarithm + 1; 0: not set up. Set once by compare-and-swap. The words are
-	 * those of hak_channel_ring(). */
+	/* The capacity's logarithm + 1, perhaps with HAK_CHANNEL_DROPS; 0: not set up. Set once by
+	 * compare-and-swap. The words are those of hak_channel_ring(). */
 	_Atomic uint64_t ring;
 	char name[HAK_DOMAIN_NAME];
 	uint32_t reserved1;
@@ -364,13 +364,36 @@ static inline _Atomic uint64_t *hak_channel_ring(const struct hak_domain_view *v
 	return view->ring + (uint64_t)channel * HAK_CHANNEL_CAPACITY_MAX;
 }
 
+/* When the last receiver has gone, what is under way is freed; else it stays for the next one. */
+#define HAK_CHANNEL_DROPS 0x100u
+
 /* Places of a channel's ring, a power of two; 0: not set up, or written over. */
 static inline uint32_t hak_channel_capacity(const struct hak_channel_desc *desc)
 {
 	/* Acquire: pairs with the release of whoever set it up. */
-	uint64_t shift = atomic_load_explicit(&desc->ring, memory_order_acquire);
+	uint64_t shift = atomic_load_explicit(&desc->ring, memory_order_acquire) &
+			 ~(uint64_t)HAK_CHANNEL_DROPS;
 
 	return shift && shift <= 17 ? 1u << (shift - 1) : 0;
+}
+
+static inline bool hak_channel_drops(const struct hak_channel_desc *desc)
+{
+	/* Relaxed: of a channel that is set up it does not change. */
+	return atomic_load_explicit(&desc->ring, memory_order_relaxed) & HAK_CHANNEL_DROPS;
+}
+
+/*
+ * A block is freed: refs to it go stale. Relaxed, and no exchange: only who frees it writes it; the
+ * store that gives the block away comes after it, with release.
+ */
+static inline void hak_domain_next_life(const struct hak_domain_view *view, uint64_t index)
+{
+	uint32_t g = atomic_load_explicit(&view->generation[index], memory_order_relaxed);
+
+	if (g)
+		atomic_store_explicit(&view->generation[index], (uint8_t)(g % 255 + 1),
+				      memory_order_relaxed);
 }
 
 /* ---- the engine: domain.c, sweep.c, sweep_names.c, domain_check.c ---- */

@@ -37,17 +37,6 @@ static bool half_change(const struct hak_domain_view *view, uint64_t i, uint16_t
 						       memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* A block with refs is freed: they go stale. Relaxed: nobody else writes it, and the half-word's
- * release comes after. */
-static void next_generation(const struct hak_domain_view *view, uint64_t i)
-{
-	uint8_t g = atomic_load_explicit(&view->generation[i], memory_order_relaxed);
-
-	if (g)
-		atomic_store_explicit(&view->generation[i], (uint8_t)(g == 255 ? 1 : g + 1),
-				      memory_order_relaxed);
-}
-
 /* The dead one's, or of a number that is nobody's; T of them, too: that nothing links it is known
  * since hak_domain_sweep_names(). */
 static bool is_left_behind(const struct hak_sweep *sweep, uint16_t half)
@@ -99,7 +88,7 @@ static bool sweep_block(const struct hak_domain_view *view, struct hak_sweep *sw
 		sweep->broken += !is_known(half);
 		return true;
 	}
-	next_generation(view, i);
+	hak_domain_next_life(view, i);
 	half_store(view, i, free);
 	sweep->blocks_freed++;
 	return false;
@@ -114,7 +103,7 @@ static bool own_block_stays(const struct hak_domain_view *view, struct hak_sweep
 
 	switch (half) {
 	case 0: /* in use or not: only the dead knew. If not, its next refs have another number. */
-		next_generation(view, i);
+		hak_domain_next_life(view, i);
 		return false;
 	case HAK_HALF_FREED: /* who freed it saw to its refs */
 		half_store(view, i, 0);

@@ -60,6 +60,35 @@ static bool sweep_word(const struct hak_domain_view *view, struct hak_sweep *swe
 		memory_order_release, memory_order_relaxed);
 }
 
+/* Frees a message that nobody will receive. As in sweep.c: SWEPT, next generation, FREED, hint; cut
+ * off in between, the sweep of superslabs goes on from SWEPT. */
+static void drop_word(const struct hak_domain_view *view, struct hak_sweep *sweep, uint32_t channel,
+		      _Atomic uint64_t *at)
+{
+	/* Acquire: pairs with the release of the sender. */
+	uint64_t word = atomic_load_explicit(at, memory_order_acquire);
+	uint16_t half = (uint16_t)(HAK_HALF_CHANNEL | channel);
+	struct hak_place place;
+
+	if (!(word & HAK_CHANNEL_FULL) ||
+	    hak_domain_place(view, hak_channel_word_offset(word), &place) < 0)
+		return;
+	/* Acquire and release: somebody may have come to receive it, and one of us does. */
+	if (!atomic_compare_exchange_strong_explicit(&view->half[place.index], &half,
+						     HAK_HALF_SWEPT, memory_order_acq_rel,
+						     memory_order_relaxed))
+		return;
+	hak_domain_next_life(view, place.index);
+	/* Release, both: see "who collects" in domain.h. */
+	atomic_store_explicit(&view->half[place.index], HAK_HALF_FREED, memory_order_release);
+	atomic_store_explicit(&view->hint[place.slab], 1, memory_order_release);
+	sweep->blocks_freed++;
+	/* Release: as of a receiver. */
+	(void)atomic_compare_exchange_strong_explicit(
+		at, &word, hak_channel_word_empty(hak_channel_word_lap(word) + 1),
+		memory_order_release, memory_order_relaxed);
+}
+
 static void sweep_channel(const struct hak_domain_view *view, struct hak_sweep *sweep,
 			  uint32_t channel)
 {
@@ -74,6 +103,10 @@ static void sweep_channel(const struct hak_domain_view *view, struct hak_sweep *
 		hak_channel_rouse(desc, HAK_CHANNEL_RECEIVERS);
 		hak_channel_rouse(desc, HAK_CHANNEL_SENDERS);
 	}
+	if (!hak_channel_drops(desc) || !hak_channel_deserted(desc, HAK_CHANNEL_RECEIVERS))
+		return;
+	for (uint32_t i = 0; i < capacity; i++)
+		drop_word(view, sweep, channel, &hak_channel_ring(view, channel)[i]);
 }
 
 void hak_domain_sweep_names(const struct hak_domain_view *view, struct hak_sweep *sweep,

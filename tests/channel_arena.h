@@ -82,7 +82,7 @@ static inline int channel_arena_open(const struct channel_arena *a, const char *
 
 	if (r < 0)
 		return r;
-	hak_channel_set_up(&a->domain, number, capacity);
+	hak_channel_set_up(&a->domain, number, capacity, false);
 	return hak_channel_view_init(ret, &a->domain, number) ? 0 : -1;
 }
 

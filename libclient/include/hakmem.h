@@ -234,6 +234,10 @@ hak_ref hak_ref_of(hak_domain *domain, const void *p);
 /* The block. NULL with errno ESTALE: freed since; EINVAL: of another domain, or no ref. */
 void *hak_ref_get(hak_domain *domain, hak_ref ref);
 
+/* The block becomes the caller's, if the ref still names it and it is published: what hak_ref_get()
+ * and hak_claim() together are not. -ESTALE, -EINVAL, -EALREADY. */
+int hak_claim_ref(hak_domain *domain, hak_ref ref, void **ret);
+
 /* Names a ref, if the name stands for `expected` now (0: for nothing); ref 0 takes it away. A block
  * of the caller's is published by it, in one step. -EAGAIN: it stands for something else. -EINVAL:
  * name or ref. -ENOSPC: 1,024 names were used. */
@@ -269,6 +273,9 @@ int hak_event_next(hak_domain *domain, struct hak_event *ret);
 enum hak_channel_flags {
 	HAK_SEND = 1,
 	HAK_RECV = 2,
+	/* With either, of a channel that is being made: once the last receiver has gone or died,
+	 * what is under way is freed. Without it, messages stay for whoever receives next. */
+	HAK_DROP = 4,
 };
 
 /* Opens a channel, makes it if there is none (256 a domain). `capacity` messages, rounded up to a

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Channels between processes: what was sent is received once, whoever is killed; and who waits is
- * told when nothing can come any more.
+ * Channels between processes: what was sent is received once, whoever is killed or waits.
  */
 #include "tests/proc/peer.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "shared/sys.h"
 
@@ -317,6 +312,32 @@ static void all_senders_gone_is_a_broken_pipe_when_it_is_empty(void **state)
 	peer_end(&b);
 }
 
+static int64_t under_way(uint64_t await_sweep)
+{
+	if (await_sweep)
+		(void)peer_await_event(HAK_EVENT_SWEPT);
+	return (int64_t)peer_stat().moving;
+}
+
+static void what_is_dropped_goes_with_the_last_receiver(void **state)
+{
+	struct peer a = peer_member(*state, 0), b = peer_member(*state, 0);
+
+	assert_int_equal(peer_do(&a, opens, 4 << 8 | HAK_SEND | HAK_DROP), 0);
+	assert_int_equal(peer_do(&a, sends, 0), 0); /* it may still come */
+	assert_int_equal(peer_do(&b, opens, HAK_RECV), 0);
+	assert_int_equal(peer_do(&a, under_way, 0), 1);
+	assert_int_equal(peer_do(&b, closes, 0), 0);
+	assert_int_equal(peer_do(&a, under_way, 0), 0);
+	assert_int_equal(peer_do(&b, opens, HAK_RECV), 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(peer_do(&a, sends, 0), 0);
+	peer_kill(&b);
+	assert_int_equal(peer_do(&a, under_way, 1), 0);
+	assert_int_equal(peer_do(&a, sends, 0), -EPIPE);
+	peer_end(&a);
+}
+
 /* ---- killed at any moment ---- */
 
 static int64_t sends_on(uint64_t seed)
@@ -470,6 +491,7 @@ int main(void)
 		TEST(misuse_is_an_error),
 		TEST(all_receivers_gone_is_a_broken_pipe),
 		TEST(all_senders_gone_is_a_broken_pipe_when_it_is_empty),
+		TEST(what_is_dropped_goes_with_the_last_receiver),
 		TEST(killed_peers_lose_and_double_nothing),
 #undef TEST
 	};

@@ -226,6 +226,32 @@ static void a_ref_is_stale_once_its_block_is_freed(void **state)
 	assert_null(hak_ref_get(d, next));
 }
 
+static void a_ref_claims_its_own_block_only(void **state)
+{
+	hak_domain *d = local.d;
+	char *p = hak_domain_alloc(d, 100), *q;
+	hak_ref ref = hak_ref_of(d, p);
+	void *got = NULL;
+
+	(void)state;
+	assert_int_equal(hak_claim_ref(d, ref, &got), -EALREADY);
+	assert_int_equal(hak_publish(d, p), 0);
+	assert_int_equal(hak_claim_ref(d, ref, &got), 0);
+	assert_ptr_equal(got, p);
+	assert_int_equal(hak_owner(d, p), hak_self(d));
+	hak_domain_free(d, p);
+	give_everything_back(d);
+	q = hak_domain_alloc(d, 100);
+	assert_int_equal(hak_publish(d, q), 0);
+	got = NULL;
+	assert_int_equal(hak_claim_ref(d, ref, &got), -ESTALE);
+	assert_int_equal(hak_claim_ref(d, 0, &got), -EINVAL);
+	assert_null(got);
+	assert_int_equal(stat_of(d).published, 1);
+	hak_domain_free(d, q);
+	assert_all_free(d);
+}
+
 static void reads_the_root(hak_domain *d)
 {
 	char *p = hak_ref_get(d, hak_root_get(d, "news"));
@@ -454,6 +480,7 @@ int main(void)
 		TEST(what_is_given_to_nobody_stays),
 		TEST(a_published_block_is_anybodys_once),
 		TEST(a_ref_is_stale_once_its_block_is_freed),
+		TEST(a_ref_claims_its_own_block_only),
 		TEST(a_root_publishes_what_it_names),
 		TEST(free_and_realloc_know_domains),
 		TEST(a_dead_members_slab_is_adopted),

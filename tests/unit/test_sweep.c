@@ -314,6 +314,33 @@ static void channels_forget_the_dead(void **state)
 	assert_clean(others, hak_array_size(others));
 }
 
+static void what_is_dropped_is_freed_with_the_last_receiver(void **state)
+{
+	struct hak_channel_desc *desc = &view.channels[CHANNEL];
+	_Atomic uint64_t *ring = hak_channel_ring(&view, CHANNEL);
+
+	(void)state;
+	lease(LIVING, 40, 4, 1);
+	desc->ring = 3 | HAK_CHANNEL_DROPS;
+	desc->used = HAK_CHANNEL_SENDERS | HAK_CHANNEL_RECEIVERS;
+	desc->senders[0] = UINT64_C(1) << LIVING;
+	desc->receivers[0] = UINT64_C(1) << DEAD | UINT64_C(1) << HEIR;
+	view.half[hak_domain_index(40, 0)] = HAK_HALF_CHANNEL | CHANNEL;
+	view.generation[hak_domain_index(40, 0)] = 255;
+	view.half[hak_domain_index(40, 1)] = HAK_HALF_T | LIVING; /* it will see to it */
+	for (uint32_t i = 0; i < 2; i++)
+		ring[i] = hak_channel_word_full(0, 40 * HAK_SLAB_SIZE + i * 64);
+	(void)sweep_with(HAK_FATE_FREE, DEAD);
+	assert_int_equal(view.half[hak_domain_index(40, 0)], HAK_HALF_CHANNEL | CHANNEL);
+	(void)sweep_with(HAK_FATE_FREE, HEIR);
+	assert_int_equal(view.half[hak_domain_index(40, 0)], HAK_HALF_FREED);
+	assert_int_equal(view.generation[hak_domain_index(40, 0)], 1);
+	assert_int_equal(view.hint[40], 1);
+	assert_true(ring[0] == hak_channel_word_empty(1));
+	assert_int_equal(view.half[hak_domain_index(40, 1)], HAK_HALF_T | LIVING);
+	assert_true(ring[1] & HAK_CHANNEL_FULL);
+}
+
 static void empty_orphans_are_gathered(void **state)
 {
 	lease(HAK_HOLDER_ORPHAN, 0, hak_class_of(20000), 4);
@@ -438,6 +465,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(links_decide_for_blocks_that_change, map, unmap),
 		cmocka_unit_test_setup_teardown(rings_come_before_roots, map, unmap),
 		cmocka_unit_test_setup_teardown(channels_forget_the_dead, map, unmap),
+		cmocka_unit_test_setup_teardown(what_is_dropped_is_freed_with_the_last_receiver,
+						map, unmap),
 		cmocka_unit_test_setup_teardown(empty_orphans_are_gathered, map, unmap),
 		cmocka_unit_test_setup_teardown(the_daemon_is_swept_too, map, unmap),
 		cmocka_unit_test_setup_teardown(steps_go_in_any_order, map, unmap),

@@ -14,8 +14,9 @@ import rig
 from hakbench_lib import catalogue, errors, runner, shared
 from rig import call, call_json
 
-EXPECTED = {'shared_pair': ['boost'], 'shared_xfree': ['boost'], 'shared_grow': ['boost'],
-            'shared_map': ['boost'], 'shared_pass': ['iceoryx', 'mqueue', 'socket'],
+EXPECTED = {'shared_pair': ['boost', 'dpdk', 'pmdk'], 'shared_xfree': ['boost'],
+            'shared_grow': ['boost'], 'shared_map': ['boost'],
+            'shared_pass': ['iceoryx', 'mqueue', 'socket'],
             'shared_death': []}
 QUANTILES = ('p50_ns', 'p99_ns', 'p999_ns')
 OPS = {'shared_pair': 1000, 'shared_xfree': 1000, 'shared_grow': 20, 'shared_map': 500,

@@ -184,7 +184,7 @@ int main(int argc, char **argv)
 	work_init(&work, &info, argc, argv);
 	survivor->seed = work.seed;
 	side_begin(&side, 1);
-	memory_join(&side, work.slots * work.max * 2);
+	memory_join(&side, work.slots * work.max * 2, work.max);
 	side.members = 2; /* from here on: this one, and whoever is to die */
 	work_start(&work);
 	for (uint64_t i = 0; i < work.ops; i++)

@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 	work_init(&work, &info, argc, argv);
 	side_begin(&side, 1);
 	/* An eighth more, and more still, for whatever blocks and their owner need. */
-	memory_join(&side, work.ops * work.max / 8 * 9 + work.ops * 64 + (1 << 20));
+	memory_join(&side, work.ops * work.max / 8 * 9 + work.ops * 64 + (1 << 20), work.max);
 	work_start(&work);
 	for (uint64_t i = 0; i < work.ops; i++) {
 		uint64_t begin = hak_sys_now_ns();

@@ -10,8 +10,9 @@ static void unlink_it(void)
 	boost_unlink(name);
 }
 
-void memory_join(struct side *side, uint64_t bytes)
+void memory_join(struct side *side, uint64_t bytes, size_t largest)
 {
+	(void)largest;
 	(void)strcpy(name, side->name);
 	if (!side->member)
 		(void)atexit(unlink_it); /* should this fail */

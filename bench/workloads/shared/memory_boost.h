@@ -10,15 +10,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MEMORY_PAIRS 1000000
-#define MEMORY_PEERS NULL
+#define MEMORY_PAIRS      1000000
+#define MEMORY_PEERS      NULL
+#define MEMORY_PAIR_PEERS NULL
+#define MEMORY_MIXED      1
+#define MEMORY_MEMBERS    SIDE_MEMBERS
 
 #ifdef __cplusplus
 extern "C" {
 #else
 #include "bench/workloads/shared/side.h"
 
-void memory_join(struct side *side, uint64_t bytes);
+void memory_join(struct side *side, uint64_t bytes, size_t largest);
 void memory_leave(struct side *side);
 
 static inline uint64_t memory_self(void)

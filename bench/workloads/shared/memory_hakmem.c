@@ -7,7 +7,7 @@
 
 hak_domain *memory_domain;
 
-void memory_join(struct side *side, uint64_t bytes)
+void memory_join(struct side *side, uint64_t bytes, size_t largest)
 {
 	struct hak_domain_attr attr = {
 		.size = sizeof(attr),
@@ -15,6 +15,7 @@ void memory_join(struct side *side, uint64_t bytes)
 		.lifetime = HAK_LIFETIME_MEMBERS,
 	};
 
+	(void)largest;
 	(void)daemon_socket(); /* or the reason why there is none */
 	if (!side->member)
 		daemon_must(hak_domain_open(&memory_domain, side->name, HAK_CREATE | HAK_EXCL,

@@ -9,13 +9,17 @@
 #include "bench/workloads/shared/side.h"
 #include "libclient/include/hakmem.h"
 
-#define MEMORY_PAIRS 20000000 /* operations that take a while */
-#define MEMORY_PEERS "boost"
+#define MEMORY_PAIRS      20000000 /* operations that take a while */
+#define MEMORY_PEERS      "boost"
+#define MEMORY_PAIR_PEERS "boost,dpdk,pmdk"
+/* What a peer may be unable to do: */
+#define MEMORY_MIXED   1            /* blocks of several sizes */
+#define MEMORY_MEMBERS SIDE_MEMBERS /* at most so many allocate */
 
 extern hak_domain *memory_domain;
 
-/* All members; `bytes` have to fit. Number 0 makes it. */
-void memory_join(struct side *side, uint64_t bytes);
+/* All members; `bytes` have to fit, in blocks of at most `largest`. Number 0 makes it. */
+void memory_join(struct side *side, uint64_t bytes, size_t largest);
 /* All members; with the last one it is gone. */
 void memory_leave(struct side *side);
 

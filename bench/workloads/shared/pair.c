@@ -10,12 +10,18 @@
 static const struct work_variant variants[] = {
 	{ "64", "64 bytes, one member", MEMORY_PAIRS, 64, 64, 1, 1 },
 	{ "1k", "1 KiB, one member", MEMORY_PAIRS, 1024, 1024, 1, 1 },
+#if MEMORY_MEMBERS > 1
 	{ "members2", "64 bytes, two members at once", MEMORY_PAIRS, 64, 64, 1, 2 },
+#endif
+#if MEMORY_MIXED
 	{ "mixed", "400 slots at random, 16 to 1,024 bytes", MEMORY_PAIRS, 16, 1024, 400, 1 },
-	{ "mixed-members2", "the same by two members at once", MEMORY_PAIRS, 16, 1024, 400, 2 },
 	{ "mixed-100k", "100,000 slots at random", MEMORY_PAIRS / 4, 16, 1024, 100000, 1 },
+#endif
+#if MEMORY_MIXED && MEMORY_MEMBERS > 1
+	{ "mixed-members2", "the same by two members at once", MEMORY_PAIRS, 16, 1024, 400, 2 },
 	{ "mixed-100k-members2", "the same, each of two members has so many", MEMORY_PAIRS / 4, 16,
 	  1024, 100000, 2 },
+#endif
 	{ 0 },
 };
 
@@ -25,7 +31,7 @@ static const struct work_info info = {
 	.about = "blocks of shared memory, allocated and freed",
 	.op = "one allocation and one free",
 	.variants = variants,
-	.peers = MEMORY_PEERS,
+	.peers = MEMORY_PAIR_PEERS,
 	.needs_daemon = true,
 	.counted = true,
 };
@@ -60,9 +66,11 @@ int main(int argc, char **argv)
 	uint64_t n;
 
 	work_init(&work, &info, argc, argv);
+	if (work.threads > MEMORY_MEMBERS)
+		work_die("--threads: it cannot do this for so many members");
 	slots = work_table(work.slots, sizeof(*slots));
 	side_begin(&side, work.threads);
-	memory_join(&side, ROOM);
+	memory_join(&side, ROOM, work.max);
 	n = work.ops / side.members + (side.member < work.ops % side.members);
 	memory_free(
 		work_written(memory_alloc(work.max))); /* the first is at everything's beginning */

@@ -13,7 +13,7 @@ void pass_open(struct side *side, size_t size)
 {
 	static const char *const names[] = { "there", "back" };
 
-	memory_join(side, 2 * PASS_DEPTH * size);
+	memory_join(side, 2 * PASS_DEPTH * size, size);
 	daemon_must(hak_channel_open(&out, memory_domain, names[side->member], PASS_DEPTH,
 				     HAK_SEND),
 		    "opening a channel");

@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 		work_die("--threads: there are two members");
 	given = strcmp(work.variant->name, "published") != 0;
 	side_begin(&side, 2);
-	memory_join(&side, ROOM);
+	memory_join(&side, ROOM, work.max);
 	side.page->word[side.member] = memory_self();
 	side_meet(&side);
 	work_start(&work);

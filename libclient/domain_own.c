@@ -71,7 +71,7 @@ bool hak_domain_hand_over(hak_domain *d, const struct hak_place *place, uint16_t
 
 HAK_EXPORT int hak_publish(hak_domain *domain, void *p)
 {
-	struct hak_place place;
+	struct hak_place place = { 0 };
 	int r = hak_domain_own(domain, p, &place);
 
 	if (!r && !hak_domain_hand_over(domain, &place, HAK_HALF_PUBLISHED))
@@ -132,7 +132,7 @@ static bool is_writer(const hak_domain *d, hak_member member)
 HAK_EXPORT int hak_give(hak_domain *domain, void *p, hak_member to)
 {
 	uint16_t half = (uint16_t)hak_member_number(to);
-	struct hak_place place;
+	struct hak_place place = { 0 };
 	int r = hak_domain_own(domain, p, &place);
 
 	if (r < 0)

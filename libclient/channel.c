@@ -192,8 +192,10 @@ static int try_spinning(struct attempt *a, uint64_t until)
 /* Who waits for messages has time for others' needs; its own magazines are what it may not need. */
 static void give_way(hak_domain *d)
 {
-	hak_domain_thread_flush(d);
-	pthread_mutex_lock(&d->mutex);
+	/* Whoever has the mutex may be waiting for the daemon: then another time. */
+	if (pthread_mutex_trylock(&d->mutex))
+		return;
+	hak_domain_thread_empty(d);
 	hak_domain_give_way(d);
 	pthread_mutex_unlock(&d->mutex);
 }

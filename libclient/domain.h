@@ -204,6 +204,8 @@ void *hak_domain_thread_alloc(hak_domain *d, uint32_t class);
 void hak_domain_thread_free(hak_domain *d, uint32_t class, void *p);
 /* Gives the calling thread's free blocks back to the slabs. */
 void hak_domain_thread_flush(hak_domain *d);
+/* The same, under the mutex. */
+void hak_domain_thread_empty(hak_domain *d);
 /* The same for all domains, and gives up what is wholly free in them. */
 void hak_domains_trim(void);
 /* Under hak_domains.lock: takes the domain's magazines away from all threads. */

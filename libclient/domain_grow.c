@@ -115,6 +115,10 @@ bool hak_domain_grow(hak_domain *d, uint32_t superslabs)
 	uint32_t n = amount(d, superslabs, GROW_WAIT);
 	bool ok = false;
 
+	if (superslabs > HAK_LEASE_MAX) {
+		(void)hak_domain_fail(-ENOMEM, "a block of more than 256 GiB");
+		return false;
+	}
 	pthread_mutex_lock(&hak_heap.lock);
 	/* What was asked for ahead of need may do, and comes first. */
 	if (d->growing && superslabs == 1)

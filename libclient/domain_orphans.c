@@ -30,11 +30,11 @@ static void take_over(hak_domain *d, uint32_t first, uint64_t word)
 	hak_slabs_gained(d, first, 0);
 }
 
-static bool is_orphan(uint64_t word, uint32_t class)
+static bool is_orphan(const hak_domain *d, uint32_t slab, uint64_t word, uint32_t class)
 {
 	return hak_lease_holder(word) == HAK_HOLDER_ORPHAN &&
 	       hak_lease_kind(word) == HAK_LEASE_BLOCKS && hak_lease_class(word) == class &&
-	       hak_lease_length(word) == hak_class[class].slabs;
+	       hak_lease_is_run(word, slab, hak_domain_slabs(&d->view));
 }
 
 /* False: it is somebody else's by now, or there is no memory for its books. */
@@ -45,7 +45,7 @@ static bool adopt(hak_domain *d, uint32_t first, uint64_t word)
 	if (!hak_domain_cover(d, first, hak_class[class].slabs) ||
 	    !hak_slabs_describe(d, first, class))
 		return false;
-	if (hak_lease_adopt(&d->view, d->me, first)) {
+	if (hak_lease_adopt(&d->view, d->me, first, word)) {
 		take_over(d, first, word);
 		return true;
 	}
@@ -54,10 +54,11 @@ static bool adopt(hak_domain *d, uint32_t first, uint64_t word)
 	return false;
 }
 
-bool hak_slabs_adopt(hak_domain *d, uint32_t class)
+bool hak_slabs_adopt(hak_domain *d, uint32_t class, bool all)
 {
 	struct hak_domain_central *c = &d->central[class];
-	uint32_t high = hak_domain_high(d), n = high < ADOPT_SUPERS ? high : ADOPT_SUPERS;
+	uint32_t high = hak_domain_high(d);
+	uint32_t n = all || high < ADOPT_SUPERS ? high : ADOPT_SUPERS;
 
 	while (n--) {
 		uint32_t super = c->orphans_at < high ? c->orphans_at : 0;
@@ -69,7 +70,7 @@ bool hak_slabs_adopt(hak_domain *d, uint32_t class)
 			uint64_t word =
 				atomic_load_explicit(&d->view.lease[i], memory_order_relaxed);
 
-			if (is_orphan(word, class) && adopt(d, i, word) &&
+			if (is_orphan(d, i, word, class) && adopt(d, i, word) &&
 			    c->partial != HAK_NO_SLAB) {
 				c->orphans_at = super;
 				return true;

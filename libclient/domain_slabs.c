@@ -221,12 +221,13 @@ bool hak_domain_collect(hak_domain *d, bool all)
 
 /* ---- blocks ---- */
 
+/* In the end all orphans are looked at: others may have given way for our sake, or we ourselves. */
 static bool more(hak_domain *d, uint32_t class)
 {
 	if (hak_domain_collect(d, false) && d->central[class].partial != HAK_NO_SLAB)
 		return true;
-	return hak_slabs_adopt(d, class) || new_slab(d, class) ||
-	       d->central[class].partial != HAK_NO_SLAB;
+	return hak_slabs_adopt(d, class, false) || new_slab(d, class) ||
+	       d->central[class].partial != HAK_NO_SLAB || hak_slabs_adopt(d, class, true);
 }
 
 uint32_t hak_domain_take(hak_domain *d, uint32_t class, void **ret_blocks, uint32_t n)
@@ -308,12 +309,15 @@ void hak_domain_put(hak_domain *d, uint32_t class, void *const *blocks, uint32_t
 static bool looks_free(const hak_domain *d, const struct hak_place *place)
 {
 	const struct hak_slab *slab = &d->slabs[place->slab];
+	const uint64_t *bits = __atomic_load_n(&slab->bits, __ATOMIC_RELAXED);
 
 	if (slab->kind == HAK_SLAB_CACHED)
 		return true;
-	return slab->kind == HAK_SLAB_BLOCKS &&
-	       (__atomic_load_n(&slab->bits[place->slot / 64], __ATOMIC_RELAXED) >>
-			(place->slot % 64) &
+	if (slab->kind != HAK_SLAB_BLOCKS)
+		return false;
+	/* NULL: it is just being described anew. */
+	return !bits ||
+	       (__atomic_load_n(&bits[place->slot / 64], __ATOMIC_RELAXED) >> (place->slot % 64) &
 		1);
 }
 

@@ -24,8 +24,9 @@ void hak_slabs_unlink(hak_domain *d, uint32_t first);
 /* Free blocks came to a slab that had `before`. */
 void hak_slabs_gained(hak_domain *d, uint32_t first, uint32_t before);
 
-/* Takes an ORPHAN slab with free blocks of the class, if a bounded look finds one. */
-bool hak_slabs_adopt(hak_domain *d, uint32_t class);
+/* Takes an ORPHAN slab with free blocks of the class, if a bounded look, or one at all, finds
+ * one. */
+bool hak_slabs_adopt(hak_domain *d, uint32_t class, bool all);
 
 /* Acquire: pairs with the release of who gave it back; its use of the block is over. */
 static inline bool hak_slabs_is_freed(const hak_domain *d, uint64_t index)

@@ -41,9 +41,9 @@ static bool is_spent(const hak_domain *d, uint32_t first, uint64_t word)
 	if (!(word & HAK_LEASE_EXCEPTED))
 		return true;
 	for (uint32_t slot = 0; slot < blocks; slot++) {
-		/* Relaxed: nothing of the block is read; it is given on by the lease word. */
+		/* Acquire: pairs with the release of who freed it; the lease word gives it on. */
 		uint16_t half = atomic_load_explicit(&d->view.half[hak_domain_index(first, slot)],
-						     memory_order_relaxed);
+						     memory_order_acquire);
 
 		if (half && half != HAK_HALF_FREED)
 			return false;
@@ -63,10 +63,15 @@ static bool gather_in(hak_domain *d, uint32_t at, uint32_t n)
 
 		if (hak_lease_holder(word) != HAK_HOLDER_ORPHAN ||
 		    !hak_lease_is_run(word, slab, hak_domain_slabs(&d->view)) ||
-		    !is_spent(d, slab, word) || !hak_lease_adopt(&d->view, d->me, slab))
+		    !is_spent(d, slab, word) || !hak_lease_adopt(&d->view, d->me, slab, word))
 			continue;
-		hak_lease_release(&d->view, slab);
-		found = true;
+		/* Somebody may have used it since, and given way again. */
+		if (is_spent(d, slab, word)) {
+			hak_lease_release(&d->view, slab);
+			found = true;
+		} else {
+			hak_lease_orphan(&d->view, slab);
+		}
 	}
 	return found;
 }

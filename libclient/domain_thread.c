@@ -191,14 +191,18 @@ static void flush(struct hak_domain_bins *bins)
 	}
 }
 
-void hak_domain_thread_flush(hak_domain *d)
+void hak_domain_thread_empty(hak_domain *d)
 {
 	struct hak_domain_bins **table = hak_thread.domains;
 
-	if (!table || table == GONE || !table[d->slot])
-		return;
+	if (table && table != GONE && table[d->slot])
+		flush(table[d->slot]);
+}
+
+void hak_domain_thread_flush(hak_domain *d)
+{
 	pthread_mutex_lock(&d->mutex);
-	flush(table[d->slot]);
+	hak_domain_thread_empty(d);
 	pthread_mutex_unlock(&d->mutex);
 }
 

@@ -211,13 +211,27 @@ static void move_tail(const struct hak_channel_view *channel, const struct searc
 	}
 }
 
+/*
+ * T|me. A compare-and-swap, for another thread may be sending, too, what only one can send; again
+ * where the block became ours by name meanwhile. Relaxed: the word's release comes after it.
+ */
+static bool begin(_Atomic uint16_t *half, uint16_t was, uint32_t me)
+{
+	while (!atomic_compare_exchange_strong_explicit(half, &was, HAK_HALF_T | (uint16_t)me,
+							memory_order_relaxed,
+							memory_order_relaxed)) {
+		if (was != me)
+			return false;
+	}
+	return true;
+}
+
 int hak_channel_put(const struct hak_channel_view *channel, uint32_t me,
 		    const struct hak_place *place, uint64_t offset)
 {
 	_Atomic uint16_t *half = &channel->domain->half[place->index];
 	/* Relaxed: our own; a thread that changes it meanwhile makes the compare-and-swap fail. */
 	uint16_t was = atomic_load_explicit(half, memory_order_relaxed);
-	uint16_t changing = HAK_HALF_T | (uint16_t)me;
 	struct search search;
 	uint32_t steps = 0;
 	bool begun = false;
@@ -233,11 +247,8 @@ int hak_channel_put(const struct hak_channel_view *channel, uint32_t me,
 		r = find_room(channel, &search, &steps);
 		if (r)
 			break;
-		/* Only when there is room. A compare-and-swap, for another thread may be sending,
-		 * too, what only one can send. Relaxed: the word's release comes after it. */
-		if (!begun && !atomic_compare_exchange_strong_explicit(half, &was, changing,
-								       memory_order_relaxed,
-								       memory_order_relaxed))
+		/* Only when there is room. */
+		if (!begun && !begin(half, was, me))
 			return HAK_CHANNEL_E_NOT_OWN;
 		begun = true;
 	} while (!word_change(channel, search.at,
@@ -278,7 +289,8 @@ static uint64_t offset_of(const struct hak_domain_view *domain, const struct hak
 	if (HAK_LIKELY(!((word ^ place->lease) & ~whose)))
 		return offset;
 	offset = (uint64_t)place->slab << HAK_SLAB_SHIFT;
-	if (hak_lease_kind(word) == HAK_LEASE_BLOCKS && class < HAK_CLASSES)
+	if (hak_lease_kind(word) == HAK_LEASE_BLOCKS && class < HAK_CLASSES &&
+	    place->slot < hak_class[class].blocks)
 		offset += (uint64_t)place->slot * hak_class[class].size;
 	return offset;
 }
@@ -335,7 +347,7 @@ struct scan {
 	uint64_t at;
 	uint64_t front;  /* all before it are done */
 	uint64_t passed; /* the first that was just being sent; NOT_PASSED */
-	bool again;      /* it was looked at once more */
+	uint64_t until;  /* a message is at this place, and all before it were looked at again */
 };
 #define NOT_PASSED UINT64_MAX
 
@@ -347,6 +359,7 @@ static void jump(const struct hak_channel_view *channel, struct scan *scan, int6
 	scan->at = last > channel->mask ? last - channel->mask : 0;
 	scan->front = scan->at;
 	scan->passed = NOT_PASSED;
+	scan->until = 0;
 }
 
 /*
@@ -356,10 +369,11 @@ static void jump(const struct hak_channel_view *channel, struct scan *scan, int6
  */
 static bool go_back(struct scan *scan)
 {
-	if (scan->passed == NOT_PASSED || scan->again)
+	if (scan->passed == NOT_PASSED || scan->at < scan->until)
 		return false;
+	scan->until = scan->at + 1;
 	scan->at = scan->passed;
-	return scan->again = true;
+	return true;
 }
 
 /* At a position in use. True: a message was taken. False: the scan is where to look next. */

@@ -231,9 +231,9 @@ void hak_lease_except(const struct hak_domain_view *view, uint32_t first)
 	atomic_fetch_or_explicit(&view->lease[first], HAK_LEASE_EXCEPTED, memory_order_release);
 }
 
-bool hak_lease_adopt(const struct hak_domain_view *view, uint32_t member, uint32_t first)
+bool hak_lease_adopt(const struct hak_domain_view *view, uint32_t member, uint32_t first,
+		     uint64_t word)
 {
-	uint64_t word = lease_load(view, first);
 	uint64_t n = hak_lease_length(word), left = hak_domain_slabs(view) - first;
 
 	if (hak_lease_holder(word) != HAK_HOLDER_ORPHAN ||

@@ -363,8 +363,12 @@ void hak_lease_except(const struct hak_domain_view *view, uint32_t first);
 /* Holder, or the sweep in its place: the run becomes an ORPHAN's. Every block of it in use has a
  * half-word by now; 0 and FREED say that it may be had. */
 void hak_lease_orphan(const struct hak_domain_view *view, uint32_t first);
-/* An ORPHAN run becomes the member's; false: another was faster, or it is no orphan. */
-bool hak_lease_adopt(const struct hak_domain_view *view, uint32_t member, uint32_t first);
+/* An ORPHAN run becomes the member's, if its word is still the one that the caller looked at;
+ * false: another was faster, or it is no orphan. What the half-words said before may have
+ * changed all the same, for a member that gives way makes the same word again: look at them
+ * afterwards. */
+bool hak_lease_adopt(const struct hak_domain_view *view, uint32_t member, uint32_t first,
+		     uint64_t word);
 
 /* Where p, an address or offset inside the domain, lies. */
 struct hak_place {

@@ -132,16 +132,39 @@ static void sweep_own(const struct hak_domain_view *view, struct hak_sweep *swee
 
 /* ---- slabs of others ---- */
 
-/* An ORPHAN run of which nothing is in use, and so never will be, unless somebody adopts it: then
- * we come too late. Held by the daemon, in between, it is what that one's sweep finds. */
+static bool is_empty(const struct hak_domain_view *view, uint32_t first, uint64_t word)
+{
+	if (!(word & HAK_LEASE_EXCEPTED))
+		return true;
+	for (uint32_t slot = 0; slot < hak_lease_slots(word); slot++) {
+		uint16_t half = half_load(view, hak_domain_index(first, slot));
+
+		if (half && half != HAK_HALF_FREED)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * An ORPHAN run of which nothing seems to be in use. It is taken first, by the daemon's number, and
+ * looked at again then: between the look and this it may have been adopted, used, and made an
+ * ORPHAN again with the same word by a member that gave way. Taken, nobody can use more of it.
+ * Held by the daemon, in between, it is what that one's sweep finds.
+ */
 static uint64_t take_apart(const struct hak_domain_view *view, uint32_t first, uint64_t word)
 {
+	uint64_t expected = word;
+
 	/* Acquire: what others did to the blocks was done. A failure has nothing to order. */
-	if (!atomic_compare_exchange_strong_explicit(&view->lease[first], &word,
+	if (!atomic_compare_exchange_strong_explicit(&view->lease[first], &expected,
 						     hak_lease_with_holder(word, HAK_HOLDER_DAEMON),
 						     memory_order_acquire, memory_order_relaxed))
 		return 0;
-	return hak_lease_release(view, first);
+	if (is_empty(view, first, word))
+		return hak_lease_release(view, first);
+	/* Release: as of who makes an orphan; nothing of it was changed. */
+	atomic_store_explicit(&view->lease[first], word, memory_order_release);
+	return 0;
 }
 
 static void sweep_others(const struct hak_domain_view *view, struct hak_sweep *sweep,
@@ -231,19 +254,6 @@ void hak_domain_sweep(const struct hak_domain_view *view, struct hak_sweep *swee
 
 	for (uint32_t slab = first * HAK_SLABS_PER_SUPERSLAB; slab < end; slab++)
 		sweep_slab(view, sweep, slab);
-}
-
-static bool is_empty(const struct hak_domain_view *view, uint32_t first, uint64_t word)
-{
-	if (!(word & HAK_LEASE_EXCEPTED))
-		return true;
-	for (uint32_t slot = 0; slot < hak_lease_slots(word); slot++) {
-		uint16_t half = half_load(view, hak_domain_index(first, slot));
-
-		if (half && half != HAK_HALF_FREED)
-			return false;
-	}
-	return true;
 }
 
 uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count)

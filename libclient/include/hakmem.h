@@ -159,7 +159,8 @@ enum hak_domain_flags {
 };
 
 /* What becomes of a block whose owner died or closed the domain, if it owned it expressly: it was
- * given to it, claimed or received by it. Other blocks of its own are always freed. */
+ * given to it, claimed or received by it, or it tried in vain to give, send or name it. Other
+ * blocks of its own are always freed. */
 enum hak_orphan_policy {
 	HAK_ORPHAN_DEFAULT = 0,
 	HAK_ORPHAN_FREE = 1,    /* the default */
@@ -200,7 +201,8 @@ hak_domain *hak_domain_close(hak_domain *domain);
 /* The name goes now, the memory with the last member. -ENOENT, -EACCES (not its owner). */
 int hak_domain_unlink(const char *name);
 
-/* As hak_malloc() and hak_aligned_alloc(), in a domain. ENOMEM: its quota, or no memory; EROFS. */
+/* As hak_malloc() and hak_aligned_alloc(), in a domain; at most 256 GiB. ENOMEM: its quota, or no
+ * memory; EROFS. */
 void *hak_domain_alloc(hak_domain *domain, size_t size);
 void *hak_domain_aligned_alloc(hak_domain *domain, size_t align, size_t size);
 /* Frees a block that the caller's process owns, or a published one. hak_free(p) does the same, and

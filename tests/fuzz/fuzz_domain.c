@@ -98,7 +98,7 @@ static void use(const struct hak_domain_view *view, uint32_t member)
 		}
 	}
 	for (uint32_t i = 0; i < slabs; i++) {
-		(void)hak_lease_adopt(view, member, i);
+		(void)hak_lease_adopt(view, member, i, view->lease[i]);
 		hak_assert(hak_lease_release(view, i) <= slabs - i);
 	}
 }

@@ -154,15 +154,41 @@ static void a_quota_is_kept_and_named(void **state)
 	peer_end(&b);
 }
 
+/* More than the daemon takes a request for: it must not be asked. */
+static int64_t asks_for_too_much(uint64_t unused)
+{
+	struct hak_domain_attr attr = { .size = sizeof(attr), .max_size = (size_t)1 << 39 };
+	hak_domain *d = NULL;
+	void *p;
+
+	(void)unused;
+	must(hak_domain_open(&d, "large", HAK_CREATE, &attr) == 0);
+	errno = 0;
+	must(!hak_domain_alloc(d, (size_t)257 << 30) && errno == ENOMEM);
+	p = hak_domain_alloc(d, 100000); /* the session is as it was */
+	must(p);
+	hak_domain_free(d, p);
+	must(!hak_domain_close(d));
+	must(hak_domain_unlink("large") == 0);
+	return 0;
+}
+
+static void a_block_too_large_is_no_offence(void **state)
+{
+	struct peer a = peer_member(*state, 0);
+
+	assert_int_equal(peer_do(&a, asks_for_too_much, 0), 0);
+	peer_end(&a);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, peer_setup, peer_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(opening_says_what_is_wrong),
-		TEST(a_process_has_64_domains_open),
-		TEST(a_domain_does_not_change_the_heap),
-		TEST(a_quota_is_kept_and_named),
+		TEST(opening_says_what_is_wrong),        TEST(a_process_has_64_domains_open),
+		TEST(a_domain_does_not_change_the_heap), TEST(a_quota_is_kept_and_named),
+		TEST(a_block_too_large_is_no_offence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,7 +115,7 @@ static inline bool member_alloc(const struct hak_domain_view *view, struct membe
 			    (hak_lease_kind(word) == HAK_LEASE_BLOCKS ||
 			     hak_lease_kind(word) == HAK_LEASE_SPAN);
 
-		if (fits && !m->holds[s] && hak_lease_adopt(view, m->number, s))
+		if (fits && !m->holds[s] && hak_lease_adopt(view, m->number, s, word))
 			member_adopt(view, m, s);
 		if (!fits || !m->holds[s])
 			continue;

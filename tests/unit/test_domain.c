@@ -206,16 +206,16 @@ static void adopts_orphans_only(void **state)
 
 	domain_map(&view, 1, 1);
 	assert_true(hak_lease_claim(&view, OTHER, 1, 0, 2, &first));
-	assert_false(hak_lease_adopt(&view, ME, 0));
+	assert_false(hak_lease_adopt(&view, ME, 0, view.lease[0]));
 	hak_lease_commit(&view, OTHER, 0, HAK_LEASE_BLOCKS, class, 2);
-	assert_false(hak_lease_adopt(&view, ME, 0));
-	assert_false(hak_lease_adopt(&view, ME, 5));
+	assert_false(hak_lease_adopt(&view, ME, 0, view.lease[0]));
+	assert_false(hak_lease_adopt(&view, ME, 5, view.lease[5]));
 	view.lease[0] =
 		hak_lease_with_holder(view.lease[0], HAK_HOLDER_ORPHAN) | HAK_LEASE_EXCEPTED;
 	view.lease[1] = hak_lease_with_holder(view.lease[1], HAK_HOLDER_ORPHAN);
-	assert_false(hak_lease_adopt(&view, ME, 1));
-	assert_true(hak_lease_adopt(&view, ME, 0));
-	assert_false(hak_lease_adopt(&view, OTHER, 0));
+	assert_false(hak_lease_adopt(&view, ME, 1, view.lease[1]));
+	assert_true(hak_lease_adopt(&view, ME, 0, view.lease[0]));
+	assert_false(hak_lease_adopt(&view, OTHER, 0, view.lease[0]));
 	assert_true(view.lease[0] ==
 		    (hak_lease_make(ME, HAK_LEASE_BLOCKS, class, 0, 2) | HAK_LEASE_EXCEPTED));
 	assert_true(view.lease[1] == hak_lease_make(ME, HAK_LEASE_INSIDE, 0, 0, 1));

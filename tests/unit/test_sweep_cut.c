@@ -185,7 +185,7 @@ static void orphan(void)
 
 static void adopt(void)
 {
-	must(hak_lease_adopt(&view, DEAD, 8));
+	must(hak_lease_adopt(&view, DEAD, 8, view.lease[8]));
 }
 
 static void release_8(void)

@@ -108,6 +108,8 @@ struct domain {
 	struct task task;
 	enum domain_purpose work;
 	struct member *swept; /* whose sweep it does a step of */
+	struct hak_domain_view swept_view;
+	uint64_t swept_broken; /* words, before this step */
 	struct loop_op close;
 };
 
@@ -149,6 +151,10 @@ void domain_wasted(struct domain *domain, uint32_t first, uint32_t count);
 void domain_refused(struct domain *domain, uint32_t refusal);
 /* The most that it may have now, in superslabs. */
 uint64_t domain_max(const struct domain *domain);
+
+/* What a worker looks through: only what was ever granted. Words that members wrote are followed no
+ * further, so that none makes it touch pages of meta that nothing was charged for. */
+struct hak_domain_view domain_view_granted(const struct domain *domain);
 
 /* Starts what is to be done beside the loop, if nothing is: sweeps, then punching. */
 void domain_work(struct domain *domain);

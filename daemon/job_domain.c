@@ -91,7 +91,7 @@ static void gather(struct task *task)
 	struct session *session = hak_container_of(task, struct session, task);
 	struct grow *grow = &session->grow;
 
-	grow->gathered += hak_domain_gather(&grow->domain->view, task->first, task->count);
+	grow->gathered += hak_domain_gather(&grow->view, task->first, task->count);
 }
 
 static void submit_gather(struct session *session)
@@ -103,6 +103,7 @@ static void submit_gather(struct session *session)
 	if (domain->gather >= domain->high)
 		domain->gather = 0;
 	left = domain->high - domain->gather;
+	session->grow.view = domain_view_granted(domain);
 	session->purpose = FOR_DOMAIN;
 	task->op = TASK_CALL;
 	task->call = gather;

@@ -75,7 +75,7 @@
 /* Superslabs of a domain that are looked through in one step: by a worker for what a dead member
  * had, and with every tick for what can be given back. */
 #define LIMIT_DOMAIN_STEP     64u
-#define LIMIT_DOMAIN_CHANNELS 64u /* in one step of a sweep */
+#define LIMIT_DOMAIN_CHANNELS 8u /* in one step of a sweep */
 #define LIMIT_DOMAIN_LOOK     4096u
 /* What stays in a domain although it is free: this part of what is granted, so many at least. */
 #define LIMIT_DOMAIN_KEEP_PART 8u

@@ -96,7 +96,7 @@ static void domain_free(struct domain *domain)
 	hak_assert(list_empty(&domain->members) && !domain->growing && !domain->task.in_flight);
 	placement_release_all(&daemon->placement, &domain->placed);
 	account_release(&daemon->accounts, domain->account, domain->runs.taken);
-	(void)account_close_domain(&daemon->accounts, domain->account);
+	(void)account_close_domain(&daemon->accounts, domain->account, domain->attr.max_size);
 	loop_op_deinit(&domain->close);
 	domain_unmap(domain);
 	hak_sys_close(domain->data_fd);
@@ -188,7 +188,7 @@ int domain_new(struct domain **ret_domain, const struct session *session, const 
 	struct domain *domain;
 	int r;
 
-	r = account_open_domain(&daemon->accounts, session->account);
+	r = account_open_domain(&daemon->accounts, session->account, attr->max_size);
 	if (r)
 		return r;
 	domain = calloc(1, sizeof(*domain));
@@ -205,7 +205,7 @@ int domain_new(struct domain **ret_domain, const struct session *session, const 
 			hak_sys_close(domain->meta_fd);
 		}
 		free(domain);
-		(void)account_close_domain(&daemon->accounts, session->account);
+		(void)account_close_domain(&daemon->accounts, session->account, attr->max_size);
 		return domain ? r : -ENOMEM;
 	}
 	domain->account = session->account;

@@ -98,6 +98,7 @@ struct domain {
 
 	struct list members; /* all, dying ones in the order of their deaths */
 	uint32_t alive;
+	uint32_t readers; /* of these */
 	uint64_t members_total;
 	uint64_t numbers[HAK_MEMBERS / 64]; /* taken */
 	uint64_t had[HAK_MEMBERS / 64];     /* ever given out */

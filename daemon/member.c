@@ -151,6 +151,8 @@ int member_join(struct member **ret_member, struct domain *domain, struct sessio
 
 	if (!has_number(domain))
 		return -EUSERS;
+	if (read_only && domain->readers >= LIMIT_DOMAIN_READERS)
+		return -EDQUOT;
 	r = account_open_member(accounts, session->account);
 	if (r)
 		return r;
@@ -177,6 +179,7 @@ int member_join(struct member **ret_member, struct domain *domain, struct sessio
 	list_add(&session->members, &member->in_session);
 	session->member_count++;
 	domain->alive++;
+	domain->readers += read_only;
 	tell(member, HAK_EVENT_KIND_JOINED);
 	*ret_member = member;
 	return 0;
@@ -205,9 +208,16 @@ void member_leave(struct member *member, bool died)
 	leave_session(member);
 	member->dying = true;
 	domain->alive--;
+	domain->readers -= member->read_only;
 	list_add(&domain->members, &member->link); /* behind those that died before */
 	tell(member, died ? HAK_EVENT_KIND_DIED : HAK_EVENT_KIND_LEFT);
-	domain_work(domain);
+	if (!member->read_only) {
+		domain_work(domain);
+		return;
+	}
+	/* It could write nowhere, and is given nothing: there is nothing to sweep. */
+	member_swept(member);
+	domain_settle(domain);
 }
 
 void members_leave(struct session *session, bool died)

@@ -6,6 +6,8 @@
  *	-----------> ALIVE, or READER -------------------> DYING ------------------> number free
  *	   JOINED                               LEFT, DIED                  SWEPT
  *
+ * A READER owns nothing: its sweep is complete at once.
+ *
  * A session that is evicted keeps its memberships until its process is gone: what it has mapped it
  * may still write to. A member of a session that has ended has none (session NULL).
  *
@@ -43,7 +45,7 @@ struct member *member_by_id(const struct session *session, uint64_t domain_id);
 struct member *member_alive(const struct domain *domain, uint64_t id);
 
 /* 0, a negative errno (-EAGAIN: all free numbers are those that a sweep is looking for; -EUSERS:
- * all are taken), or an enum hak_refusal. */
+ * all are taken; -EDQUOT: too many that only read), or an enum hak_refusal. */
 int member_join(struct member **ret_member, struct domain *domain, struct session *session,
 		bool read_only);
 /* It closed the domain, or (`died`) its process is gone. */

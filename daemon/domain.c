@@ -45,6 +45,22 @@ bool domains_in_flight(const struct domains *domains)
 	return !list_empty(&domains->all);
 }
 
+void domains_tell(struct domains *domains)
+{
+	struct list *at, *tmp;
+
+	if (domains->told)
+		return;
+	domains->told = true;
+	list_for_each(at, tmp, &domains->all)
+	{
+		struct domain *domain = hak_container_of(at, struct domain, link);
+
+		if (!domain->told)
+			members_tell(domain);
+	}
+}
+
 bool domains_tick(struct domains *domains)
 {
 	struct list *at, *tmp;

@@ -43,6 +43,7 @@ struct domains {
 	struct list all;
 	uint32_t count;
 	uint64_t last_id;
+	bool told; /* all domains' members */
 	bool stopping;
 };
 
@@ -104,6 +105,7 @@ struct domain {
 	uint64_t had[HAK_MEMBERS / 64];     /* ever given out */
 	uint32_t last_number;
 	uint64_t last_event;
+	bool told; /* of it, all members */
 
 	uint32_t growing; /* sessions with a request under way */
 	struct task task;
@@ -118,6 +120,8 @@ void domains_init(struct domains *domains, struct daemon *daemon);
 /* Frees those that nothing uses; the others when that has ended. Sessions end before. */
 void domains_stop(struct domains *domains);
 bool domains_in_flight(const struct domains *domains);
+/* Once a turn: a thousand deaths in it are one sign to each member. */
+void domains_tell(struct domains *domains);
 /* True: look again at the next tick. */
 bool domains_tick(struct domains *domains);
 

@@ -140,6 +140,9 @@ void domain_refused(struct domain *domain, uint32_t refusal)
 {
 	domain->needs++;
 	domain->hits += refusal == HAK_REFUSAL_DOMAIN_BYTES;
+	/* Members that see the number move give slabs up, as orphans. */
+	domain->orphans = true;
+	shrink_look(domain);
 	/* Relaxed: a hint. */
 	atomic_store_explicit(&domain->state->needs, (uint32_t)domain->needs, memory_order_relaxed);
 }

@@ -191,8 +191,11 @@ static bool take(struct session *session)
 	uint32_t part = wanted_part(session), count = session->job.sqe.count, refusal;
 
 	refusal = domain_take(grow->domain, part, count, &grow->first, &grow->part);
-	/* What is granted ahead and was not taken is no reason to refuse what is needed. */
-	if (refusal && refusal != HAK_REFUSAL_ADDRESSES && reserves_revoke(session->daemon))
+	/* What is granted ahead and was not taken is no reason to refuse what is needed, if that
+	 * is the reason: the domain's own limit may be hidden behind a wider one. */
+	if (refusal && refusal != HAK_REFUSAL_ADDRESSES &&
+	    grow->domain->runs.taken + (uint64_t)count <= domain_max(grow->domain) &&
+	    reserves_revoke(session->daemon))
 		refusal = domain_take(grow->domain, part, count, &grow->first, &grow->part);
 	if (!refusal)
 		grow->count = count;

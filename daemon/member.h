@@ -32,7 +32,8 @@ struct member {
 	uint32_t pid;
 	bool read_only;
 	bool dying;
-	int sign; /* readable: there are events */
+	int sign;            /* readable: there are events */
+	uint64_t last_event; /* that it was told of */
 	/* of its sweep */
 	struct hak_sweep sweep;
 	uint32_t channels, superslabs; /* that are done */
@@ -52,6 +53,9 @@ int member_join(struct member **ret_member, struct domain *domain, struct sessio
 void member_leave(struct member *member, bool died);
 /* All of a session. */
 void members_leave(struct session *session, bool died);
+
+/* Sets the signs of those that were not told of an event yet. */
+void members_tell(struct domain *domain);
 
 /* Its sweep is complete: the number is free again. */
 void member_swept(struct member *member);

@@ -79,7 +79,7 @@ struct account *account_close(struct accounts *accounts, struct account *account
 int account_open_session(struct accounts *accounts, struct account *account);
 void account_close_session(struct accounts *accounts, struct account *account);
 
-/* A place for a domain of the user's, LIMIT_DOMAIN_FDS and so many bytes of addresses with it. 0, an
+/* A place for a domain of the user's, with LIMIT_DOMAIN_FDS and so many bytes of addresses. 0, an
  * enum hak_refusal, or -E2BIG: its domains would have more than LIMIT_UID_ADDRESSES. It keeps the
  * account alive. */
 int account_open_domain(struct accounts *accounts, struct account *account, uint64_t addresses);

@@ -177,7 +177,7 @@ void account_close_session(struct accounts *accounts, struct account *account)
 	drop_descriptors(accounts, account, SESSION_FDS);
 }
 
-int account_open_domain(struct accounts *accounts, struct account *account)
+int account_open_domain(struct accounts *accounts, struct account *account, uint64_t addresses)
 {
 	int r;
 
@@ -189,18 +189,25 @@ int account_open_domain(struct accounts *accounts, struct account *account)
 		account->hits.domains++;
 		return HAK_REFUSAL_UID_DOMAINS;
 	}
+	if (passes(account->addresses, addresses, LIMIT_UID_ADDRESSES)) {
+		account->hits.domains++;
+		return -E2BIG;
+	}
 	r = test_descriptors(accounts, account, LIMIT_DOMAIN_FDS, LIMIT_ASK_FDS);
 	if (r)
 		return r;
+	account->addresses += addresses;
 	accounts->domains++;
 	account->domains++;
 	add_descriptors(accounts, account, LIMIT_DOMAIN_FDS);
 	return 0;
 }
 
-struct account *account_close_domain(struct accounts *accounts, struct account *account)
+struct account *account_close_domain(struct accounts *accounts, struct account *account,
+				     uint64_t addresses)
 {
-	hak_assert(account->domains && accounts->domains);
+	hak_assert(account->domains && accounts->domains && addresses <= account->addresses);
+	account->addresses -= addresses;
 	accounts->domains--;
 	account->domains--;
 	drop_descriptors(accounts, account, LIMIT_DOMAIN_FDS);

@@ -37,6 +37,7 @@ struct account {
 	uint32_t descriptors;
 	uint32_t domains;
 	uint64_t superslabs;
+	uint64_t addresses; /* of its domains */
 	struct bucket requests;
 	struct account_hits hits;
 };
@@ -78,11 +79,13 @@ struct account *account_close(struct accounts *accounts, struct account *account
 int account_open_session(struct accounts *accounts, struct account *account);
 void account_close_session(struct accounts *accounts, struct account *account);
 
-/* A place for a domain of the user's, LIMIT_DOMAIN_FDS with it. 0 or an enum hak_refusal. It keeps
- * the account alive. */
-int account_open_domain(struct accounts *accounts, struct account *account);
+/* A place for a domain of the user's, with LIMIT_DOMAIN_FDS and so many bytes of addresses. 0, an
+ * enum hak_refusal, or -E2BIG: its domains would have more than LIMIT_UID_ADDRESSES. It keeps the
+ * account alive. */
+int account_open_domain(struct accounts *accounts, struct account *account, uint64_t addresses);
 /* Returns NULL. */
-struct account *account_close_domain(struct accounts *accounts, struct account *account);
+struct account *account_close_domain(struct accounts *accounts, struct account *account,
+				     uint64_t addresses);
 /* LIMIT_MEMBER_FDS. 0 or an enum hak_refusal. */
 int account_open_member(struct accounts *accounts, struct account *account);
 void account_close_member(struct accounts *accounts, struct account *account);

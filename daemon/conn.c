@@ -141,6 +141,9 @@ void conn_accept(struct daemon *daemon, int sock)
 	struct conn *conn;
 	int pidfd = -1, r;
 
+	/* A DOMAIN frame carries four descriptors, and what is under way is counted against all of
+	 * ours: who does not read his answers is to be hung up on after a few. */
+	os_sock_least_room(sock);
 	r = hak_sys_peer(&peer, &pidfd, sock);
 	if (r < 0) { /* gone again, or out of descriptors */
 		turn_away(sock, &peer, r, "the peer cannot be identified");

@@ -193,6 +193,7 @@ static bool turn(void *context)
 
 	list_for_each(at, tmp, &daemon->active)
 		serve_one(hak_container_of(at, struct session, active), now, &busy);
+	domains_tell(&daemon->domains);
 	if (stopped(daemon))
 		loop_stop(daemon->loop);
 	if (!busy)

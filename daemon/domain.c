@@ -45,6 +45,22 @@ bool domains_in_flight(const struct domains *domains)
 	return !list_empty(&domains->all);
 }
 
+void domains_tell(struct domains *domains)
+{
+	struct list *at, *tmp;
+
+	if (domains->told)
+		return;
+	domains->told = true;
+	list_for_each(at, tmp, &domains->all)
+	{
+		struct domain *domain = hak_container_of(at, struct domain, link);
+
+		if (!domain->told)
+			members_tell(domain);
+	}
+}
+
 bool domains_tick(struct domains *domains)
 {
 	struct list *at, *tmp;
@@ -96,7 +112,7 @@ static void domain_free(struct domain *domain)
 	hak_assert(list_empty(&domain->members) && !domain->growing && !domain->task.in_flight);
 	placement_release_all(&daemon->placement, &domain->placed);
 	account_release(&daemon->accounts, domain->account, domain->runs.taken);
-	(void)account_close_domain(&daemon->accounts, domain->account);
+	(void)account_close_domain(&daemon->accounts, domain->account, domain->attr.max_size);
 	loop_op_deinit(&domain->close);
 	domain_unmap(domain);
 	hak_sys_close(domain->data_fd);
@@ -188,7 +204,7 @@ int domain_new(struct domain **ret_domain, const struct session *session, const 
 	struct domain *domain;
 	int r;
 
-	r = account_open_domain(&daemon->accounts, session->account);
+	r = account_open_domain(&daemon->accounts, session->account, attr->max_size);
 	if (r)
 		return r;
 	domain = calloc(1, sizeof(*domain));
@@ -205,7 +221,7 @@ int domain_new(struct domain **ret_domain, const struct session *session, const 
 			hak_sys_close(domain->meta_fd);
 		}
 		free(domain);
-		(void)account_close_domain(&daemon->accounts, session->account);
+		(void)account_close_domain(&daemon->accounts, session->account, attr->max_size);
 		return domain ? r : -ENOMEM;
 	}
 	domain->account = session->account;

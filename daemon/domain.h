@@ -43,6 +43,7 @@ struct domains {
 	struct list all;
 	uint32_t count;
 	uint64_t last_id;
+	bool told; /* all domains' members */
 	bool stopping;
 };
 
@@ -98,16 +99,20 @@ struct domain {
 
 	struct list members; /* all, dying ones in the order of their deaths */
 	uint32_t alive;
+	uint32_t readers; /* of these */
 	uint64_t members_total;
 	uint64_t numbers[HAK_MEMBERS / 64]; /* taken */
 	uint64_t had[HAK_MEMBERS / 64];     /* ever given out */
 	uint32_t last_number;
 	uint64_t last_event;
+	bool told; /* of it, all members */
 
 	uint32_t growing; /* sessions with a request under way */
 	struct task task;
 	enum domain_purpose work;
 	struct member *swept; /* whose sweep it does a step of */
+	struct hak_domain_view swept_view;
+	uint64_t swept_broken; /* words, before this step */
 	struct loop_op close;
 };
 
@@ -115,6 +120,8 @@ void domains_init(struct domains *domains, struct daemon *daemon);
 /* Frees those that nothing uses; the others when that has ended. Sessions end before. */
 void domains_stop(struct domains *domains);
 bool domains_in_flight(const struct domains *domains);
+/* Once a turn: a thousand deaths in it are one sign to each member. */
+void domains_tell(struct domains *domains);
 /* True: look again at the next tick. */
 bool domains_tick(struct domains *domains);
 
@@ -149,6 +156,10 @@ void domain_wasted(struct domain *domain, uint32_t first, uint32_t count);
 void domain_refused(struct domain *domain, uint32_t refusal);
 /* The most that it may have now, in superslabs. */
 uint64_t domain_max(const struct domain *domain);
+
+/* What a worker looks through: only what was ever granted. Words that members wrote are followed no
+ * further, so that none makes it touch pages of meta that nothing was charged for. */
+struct hak_domain_view domain_view_granted(const struct domain *domain);
 
 /* Starts what is to be done beside the loop, if nothing is: sweeps, then punching. */
 void domain_work(struct domain *domain);

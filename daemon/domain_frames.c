@@ -49,6 +49,10 @@ static bool failed(struct conn *conn, int r)
 
 	if (r == -EUSERS)
 		return done(conn, -EDQUOT, "the domain has 1000 members");
+	if (r == -EDQUOT)
+		return done(conn, r, "the domain has 500 members that only read");
+	if (r == -E2BIG)
+		return done(conn, -EDQUOT, "your domains: half of all addresses");
 	if (r == -EAGAIN)
 		return done(conn, r, "a sweep is under way");
 	if (r < 0)
@@ -62,47 +66,68 @@ static bool failed(struct conn *conn, int r)
 
 /* ---- open ---- */
 
-static bool answer_open(struct conn *conn, const struct member *member, bool read_only,
+/* For a reader; -1 each for others. */
+struct reader_fds {
+	int data, meta;
+};
+
+static struct reader_fds close_reader(struct reader_fds fds)
+{
+	hak_sys_close(fds.data);
+	hak_sys_close(fds.meta);
+	return (struct reader_fds){ -1, -1 };
+}
+
+static int open_reader(struct reader_fds *ret, const struct domain *domain, bool read_only)
+{
+	int r = 0;
+
+	*ret = (struct reader_fds){ -1, -1 };
+	if (read_only)
+		r = os_reopen_readonly(&ret->data, domain->data_fd);
+	if (read_only && r == 0)
+		r = os_reopen_readonly(&ret->meta, domain->meta_fd);
+	if (r < 0)
+		*ret = close_reader(*ret);
+	return r;
+}
+
+/* Closes `reader`. */
+static bool answer_open(struct conn *conn, const struct member *member, struct reader_fds reader,
 			bool created)
 {
 	const struct domain *domain = member->domain;
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_DOMAIN);
 	int fds[] = { domain->data_fd, domain->meta_fd, domain->state_fd, member->sign };
-	int data = -1, meta = -1, r = 0;
 	bool alive;
 
-	if (read_only) {
-		r = os_reopen_readonly(&data, domain->data_fd);
-		if (r == 0)
-			r = os_reopen_readonly(&meta, domain->meta_fd);
-		fds[0] = data;
-		fds[1] = meta;
+	if (reader.data >= 0) {
+		fds[0] = reader.data;
+		fds[1] = reader.meta;
 	}
 	frame.domain.id = domain->id;
 	frame.domain.base = domain->base;
 	frame.domain.member = member->id;
 	frame.domain.superslabs = domain->view.superslabs;
 	frame.domain.created = created;
-	if (r == 0)
-		alive = send_frame(conn, &frame, fds, hak_array_size(fds));
-	else
-		alive = done(conn, r, os_text(r));
-	hak_sys_close(data);
-	hak_sys_close(meta);
+	alive = send_frame(conn, &frame, fds, hak_array_size(fds));
+	(void)close_reader(reader);
 	return alive;
 }
 
 /* The first open of a session: it becomes a member. */
 static bool join(struct conn *conn, struct domain *domain, bool read_only, bool created)
 {
+	struct reader_fds reader;
 	struct member *member;
-	int r;
+	int r = open_reader(&reader, domain, read_only);
 
 	if (conn->session->member_count >= LIMIT_SESSION_DOMAINS)
 		r = -EMFILE;
-	else
+	else if (r == 0)
 		r = member_join(&member, domain, conn->session, read_only);
 	if (r) {
+		(void)close_reader(reader);
 		if (created)
 			domain_unlink(domain);
 		else
@@ -110,7 +135,7 @@ static bool join(struct conn *conn, struct domain *domain, bool read_only, bool 
 		return r == -EMFILE ? done(conn, r, "64 domains are open, or no descriptors")
 				    : failed(conn, r);
 	}
-	return answer_open(conn, member, read_only, created);
+	return answer_open(conn, member, reader, created);
 }
 
 static bool create(struct conn *conn, const char *name, bool read_only,
@@ -133,7 +158,9 @@ static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 	struct domain *domain = domain_find(&conn->daemon->domains, open->name);
 	struct hak_wire_domain_attr attr = conn->domain_attr;
 	bool read_only = open->flags & HAK_WIRE_RDONLY;
+	struct reader_fds reader;
 	struct member *member;
+	int r;
 
 	conn->domain_attr = (struct hak_wire_domain_attr){ 0 };
 	if (!hak_name_key(open->name))
@@ -155,7 +182,10 @@ static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 		return join(conn, domain, read_only, false);
 	if (member->read_only && !read_only)
 		return done(conn, -EBUSY, "this process has it open for reading");
-	return answer_open(conn, member, read_only, false);
+	r = open_reader(&reader, domain, read_only);
+	if (r < 0)
+		return done(conn, r, os_text(r));
+	return answer_open(conn, member, reader, false);
 }
 
 /* ---- the others ---- */

@@ -127,10 +127,22 @@ void domain_wasted(struct domain *domain, uint32_t first, uint32_t count)
 	give(domain, first, count);
 }
 
+struct hak_domain_view domain_view_granted(const struct domain *domain)
+{
+	struct hak_domain_view view = domain->view;
+
+	/* Of a domain that nothing was granted to there is one superslab to look at. */
+	view.superslabs = domain->high ? domain->high : 1;
+	return view;
+}
+
 void domain_refused(struct domain *domain, uint32_t refusal)
 {
 	domain->needs++;
 	domain->hits += refusal == HAK_REFUSAL_DOMAIN_BYTES;
+	/* Members that see the number move give slabs up, as orphans. */
+	domain->orphans = true;
+	shrink_look(domain);
 	/* Relaxed: a hint. */
 	atomic_store_explicit(&domain->state->needs, (uint32_t)domain->needs, memory_order_relaxed);
 }

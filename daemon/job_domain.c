@@ -91,7 +91,7 @@ static void gather(struct task *task)
 	struct session *session = hak_container_of(task, struct session, task);
 	struct grow *grow = &session->grow;
 
-	grow->gathered += hak_domain_gather(&grow->domain->view, task->first, task->count);
+	grow->gathered += hak_domain_gather(&grow->view, task->first, task->count);
 }
 
 static void submit_gather(struct session *session)
@@ -103,6 +103,7 @@ static void submit_gather(struct session *session)
 	if (domain->gather >= domain->high)
 		domain->gather = 0;
 	left = domain->high - domain->gather;
+	session->grow.view = domain_view_granted(domain);
 	session->purpose = FOR_DOMAIN;
 	task->op = TASK_CALL;
 	task->call = gather;
@@ -190,8 +191,11 @@ static bool take(struct session *session)
 	uint32_t part = wanted_part(session), count = session->job.sqe.count, refusal;
 
 	refusal = domain_take(grow->domain, part, count, &grow->first, &grow->part);
-	/* What is granted ahead and was not taken is no reason to refuse what is needed. */
-	if (refusal && refusal != HAK_REFUSAL_ADDRESSES && reserves_revoke(session->daemon))
+	/* What is granted ahead and was not taken is no reason to refuse what is needed, if that
+	 * is the reason: the domain's own limit may be hidden behind a wider one. */
+	if (refusal && refusal != HAK_REFUSAL_ADDRESSES &&
+	    grow->domain->runs.taken + (uint64_t)count <= domain_max(grow->domain) &&
+	    reserves_revoke(session->daemon))
 		refusal = domain_take(grow->domain, part, count, &grow->first, &grow->part);
 	if (!refusal)
 		grow->count = count;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "shared/domain_state.h"
 #include "shared/layout.h"
 
 /* ---- defaults of the configuration's [limits] ---- */
@@ -57,6 +58,10 @@
 #define LIMIT_MEMBER_FDS 1u
 /* Domains that one session is a member of. */
 #define LIMIT_SESSION_DOMAINS 64u
+/* Addresses of all domains of one user. */
+#define LIMIT_UID_ADDRESSES ((HAK_DOMAIN_AREA_END - HAK_DOMAIN_AREA_FIRST) / 2)
+/* Members of a domain that only read: half of the numbers, so that they keep no writer out. */
+#define LIMIT_DOMAIN_READERS (HAK_MEMBER_MAX / 2)
 /* Address range of a domain that asks for none in particular. */
 #define LIMIT_DOMAIN_BYTES (UINT64_C(16) << 30)
 /* Descriptors of clients that no session takes: who only asks, hakctl, still comes through. */
@@ -75,7 +80,7 @@
 /* Superslabs of a domain that are looked through in one step: by a worker for what a dead member
  * had, and with every tick for what can be given back. */
 #define LIMIT_DOMAIN_STEP     64u
-#define LIMIT_DOMAIN_CHANNELS 64u /* in one step of a sweep */
+#define LIMIT_DOMAIN_CHANNELS 8u /* in one step of a sweep */
 #define LIMIT_DOMAIN_LOOK     4096u
 /* What stays in a domain although it is free: this part of what is granted, so many at least. */
 #define LIMIT_DOMAIN_KEEP_PART 8u

@@ -64,7 +64,6 @@ static void tell(struct member *member, enum hak_event_kind kind)
 	struct domain *domain = member->domain;
 	uint64_t n = ++domain->last_event;
 	struct hak_event_entry *event = &domain->state->event[n % HAK_EVENTS];
-	struct list *at, *tmp;
 
 	/* Relaxed, then a fence: no field of the new event is seen with the old number. */
 	atomic_store_explicit(&event->seq, 0, memory_order_relaxed);
@@ -78,12 +77,23 @@ static void tell(struct member *member, enum hak_event_kind kind)
 	atomic_store_explicit(&domain->state->last_event, n, memory_order_release);
 	atomic_store_explicit(&domain->state->event_futex, (uint32_t)n, memory_order_release);
 	hak_sys_futex_wake(&domain->state->event_futex, INT_MAX);
+	domain->told = false;
+	domain->daemon->domains.told = false;
+}
+
+void members_tell(struct domain *domain)
+{
+	struct list *at, *tmp;
+
+	domain->told = true;
 	list_for_each(at, tmp, &domain->members)
 	{
-		struct member *other = hak_container_of(at, struct member, link);
+		struct member *member = hak_container_of(at, struct member, link);
 
-		if (other != member && !other->dying)
-			os_sign_set(other->sign);
+		if (member->dying || member->last_event == domain->last_event)
+			continue;
+		member->last_event = domain->last_event;
+		os_sign_set(member->sign);
 	}
 }
 
@@ -151,6 +161,8 @@ int member_join(struct member **ret_member, struct domain *domain, struct sessio
 
 	if (!has_number(domain))
 		return -EUSERS;
+	if (read_only && domain->readers >= LIMIT_DOMAIN_READERS)
+		return -EDQUOT;
 	r = account_open_member(accounts, session->account);
 	if (r)
 		return r;
@@ -177,7 +189,9 @@ int member_join(struct member **ret_member, struct domain *domain, struct sessio
 	list_add(&session->members, &member->in_session);
 	session->member_count++;
 	domain->alive++;
+	domain->readers += read_only;
 	tell(member, HAK_EVENT_KIND_JOINED);
+	member->last_event = domain->last_event;
 	*ret_member = member;
 	return 0;
 }
@@ -205,9 +219,16 @@ void member_leave(struct member *member, bool died)
 	leave_session(member);
 	member->dying = true;
 	domain->alive--;
+	domain->readers -= member->read_only;
 	list_add(&domain->members, &member->link); /* behind those that died before */
 	tell(member, died ? HAK_EVENT_KIND_DIED : HAK_EVENT_KIND_LEFT);
-	domain_work(domain);
+	if (!member->read_only) {
+		domain_work(domain);
+		return;
+	}
+	/* It could write nowhere, and is given nothing: there is nothing to sweep. */
+	member_swept(member);
+	domain_settle(domain);
 }
 
 void members_leave(struct session *session, bool died)

@@ -6,6 +6,8 @@
  *	-----------> ALIVE, or READER -------------------> DYING ------------------> number free
  *	   JOINED                               LEFT, DIED                  SWEPT
  *
+ * A READER owns nothing: its sweep is complete at once.
+ *
  * A session that is evicted keeps its memberships until its process is gone: what it has mapped it
  * may still write to. A member of a session that has ended has none (session NULL).
  *
@@ -30,7 +32,8 @@ struct member {
 	uint32_t pid;
 	bool read_only;
 	bool dying;
-	int sign; /* readable: there are events */
+	int sign;            /* readable: there are events */
+	uint64_t last_event; /* that it was told of */
 	/* of its sweep */
 	struct hak_sweep sweep;
 	uint32_t channels, superslabs; /* that are done */
@@ -43,13 +46,16 @@ struct member *member_by_id(const struct session *session, uint64_t domain_id);
 struct member *member_alive(const struct domain *domain, uint64_t id);
 
 /* 0, a negative errno (-EAGAIN: all free numbers are those that a sweep is looking for; -EUSERS:
- * all are taken), or an enum hak_refusal. */
+ * all are taken; -EDQUOT: too many that only read), or an enum hak_refusal. */
 int member_join(struct member **ret_member, struct domain *domain, struct session *session,
 		bool read_only);
 /* It closed the domain, or (`died`) its process is gone. */
 void member_leave(struct member *member, bool died);
 /* All of a session. */
 void members_leave(struct session *session, bool died);
+
+/* Sets the signs of those that were not told of an event yet. */
+void members_tell(struct domain *domain);
 
 /* Its sweep is complete: the number is free again. */
 void member_swept(struct member *member);

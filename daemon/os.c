@@ -193,6 +193,13 @@ void os_sign_set(int fd)
 	(void)timerfd_settime(fd, TFD_TIMER_ABSTIME, &past, NULL);
 }
 
+void os_sock_least_room(int sock)
+{
+	const int least = 0; /* the kernel makes it its minimum */
+
+	(void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+}
+
 int os_reopen_readonly(int *ret_fd, int fd)
 {
 	char path[32];

@@ -44,6 +44,8 @@ void os_event_clear(int fd);
  * says EAGAIN: then it was just being set anew, and is readable again at once. */
 int os_sign(int *ret_fd);
 void os_sign_set(int fd);
+/* As little room as the kernel lets a socket have for what its peer did not read yet. */
+void os_sock_least_room(int sock);
 /* The same file opened anew, for reading only. */
 int os_reopen_readonly(int *ret_fd, int fd);
 /*

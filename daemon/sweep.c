@@ -73,16 +73,17 @@ static void set_fate(struct member *member)
 	sweep->heir = hak_member_number(member->heir);
 }
 
-/* In the worker's thread; the loop's leaves task, member and view alone meanwhile. */
+/* In the worker's thread; the loop's leaves task, member and swept_view alone meanwhile. */
 static void step(struct task *task)
 {
 	struct domain *domain = hak_container_of(task, struct domain, task);
 	struct member *member = domain->swept;
 
 	if (member->channels < HAK_CHANNELS)
-		hak_domain_sweep_names(&domain->view, &member->sweep, task->first, task->count);
+		hak_domain_sweep_names(&domain->swept_view, &member->sweep, task->first,
+				       task->count);
 	else
-		hak_domain_sweep(&domain->view, &member->sweep, task->first, task->count);
+		hak_domain_sweep(&domain->swept_view, &member->sweep, task->first, task->count);
 }
 
 bool sweep_start(struct domain *domain)
@@ -93,6 +94,8 @@ bool sweep_start(struct domain *domain)
 
 	if (!member)
 		return false;
+	domain->swept_view = domain_view_granted(domain);
+	domain->swept_broken = member->sweep.broken;
 	set_fate(member);
 	find_nobodies(domain, &member->sweep);
 	task->first = member->channels;
@@ -100,16 +103,15 @@ bool sweep_start(struct domain *domain)
 	max = LIMIT_DOMAIN_CHANNELS;
 	if (!left) {
 		task->first = member->superslabs;
-		left = domain->high - member->superslabs;
+		left = domain->swept_view.superslabs - member->superslabs;
 		max = LIMIT_DOMAIN_STEP;
 	}
-	/* Of a domain that nothing was granted to there is one superslab to look at. */
-	task->count = !left ? 1 : left < max ? left : max;
+	task->count = left < max ? left : max;
 	task->op = TASK_CALL;
 	task->call = step;
 	domain->work = DOMAIN_SWEEP;
 	domain->swept = member;
-	workers_submit(domain->daemon->workers, sweep_part(domain), task, true);
+	workers_submit(domain->daemon->workers, sweep_part(domain), task, false);
 	return true;
 }
 
@@ -131,6 +133,11 @@ void sweep_step_done(struct domain *domain)
 	domain->orphans |= member->sweep.slabs_orphaned != 0;
 	if (!task->done) /* cancelled */
 		return;
+	/* Granted meanwhile: a message or a run there was not known for one. Once more. */
+	if (domain->high > domain->swept_view.superslabs) {
+		member->sweep.broken = domain->swept_broken;
+		return;
+	}
 	if (member->channels < HAK_CHANNELS)
 		member->channels += task->done;
 	else

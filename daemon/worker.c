@@ -12,6 +12,8 @@
 #include "shared/sys.h"
 
 #define STACK_BYTES (64u * 1024u)
+/* Urgent steps in a row while something else waits. */
+#define URGENT_ROW 4u
 
 enum {
 	URGENT,
@@ -26,6 +28,7 @@ struct worker {
 	bool started;
 	pthread_cond_t wake;
 	struct list queue[QUEUES];
+	uint32_t urgent; /* steps in a row, while LATER waits */
 	struct factory factory;
 };
 
@@ -85,11 +88,15 @@ static bool is_through(const struct task *task)
 /* Under the lock. */
 static struct task *next_task(struct worker *worker)
 {
-	for (int q = 0; q < QUEUES; q++) {
-		if (!list_empty(&worker->queue[q]))
-			return hak_container_of(worker->queue[q].next, struct task, link);
-	}
-	return NULL;
+	bool urgent = !list_empty(&worker->queue[URGENT]);
+	bool later = !list_empty(&worker->queue[LATER]);
+
+	if (!urgent && !later)
+		return NULL;
+	if (later && worker->urgent >= URGENT_ROW)
+		urgent = false;
+	worker->urgent = urgent && later ? worker->urgent + 1 : 0;
+	return hak_container_of(worker->queue[urgent ? URGENT : LATER].next, struct task, link);
 }
 
 static void *worker_main(void *arg)

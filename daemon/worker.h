@@ -9,7 +9,8 @@
  * is left, the function is called.
  *
  * Between two superslabs a worker looks for more urgent work: a lease that somebody may be waiting
- * for comes before what is done ahead of need.
+ * for comes before what is done ahead of need. After four urgent steps in a row it does one of the
+ * others, so that neither kind starves the other.
  *
  * THREADS  the loop's thread submits, cancels and gets the results; a worker owns `done`, `huge`
  * and `result` of the task that it is at. The lock is held for list moves only.

@@ -106,6 +106,47 @@ static void what_a_reader_has_can_not_be_written(void **state)
 	raw_close(&raw);
 }
 
+/* It owns nothing: there is no sweep to wait for. */
+static void a_reader_that_leaves_is_through_at_once(void **state)
+{
+	struct rig *rig = *state;
+	struct raw writer = domains_connect(rig), raw = domains_connect(rig);
+	struct raw_domain a = domains_open(&writer, "orders", NULL);
+	struct raw_domain b;
+	uint64_t n;
+
+	assert_int_equal(raw_domain_open(&raw, &b, "orders", HAK_WIRE_RDONLY, NULL), 0);
+	n = a.state->last_event;
+	assert_int_equal(raw_domain_close(&raw, &b), 0);
+	assert_int_equal(a.state->last_event, n + 2);
+	assert_int_equal(domains_await(&a, n + 1).kind, HAK_EVENT_KIND_LEFT);
+	assert_int_equal(domains_await(&a, n + 2).kind, HAK_EVENT_KIND_SWEPT);
+	assert_int_equal(a.state->member[hak_member_number(b.member)].state, HAK_MEMBER_NONE);
+	assert_int_equal(domains_report(rig, a.id).dying, 0);
+	raw_domain_drop(&a);
+	raw_close(&writer);
+	raw_close(&raw);
+}
+
+static void a_user_has_half_of_the_addresses(void **state)
+{
+	const struct hak_wire_domain_attr large = { .max_size = UINT64_C(2) << 40 };
+	const struct hak_wire_domain_attr half = { .max_size = UINT64_C(1) << 40 };
+	struct rig *rig = *state;
+	struct raw raw = domains_connect(rig);
+	struct raw_domain a = domains_open(&raw, "a", &large), b, c;
+
+	assert_int_equal(raw_domain_open(&raw, &c, "c", MAKE, &large), -EDQUOT);
+	assert_string_equal(c.text, "your domains: half of all addresses");
+	b = domains_open(&raw, "b", &half);
+	assert_int_equal(raw_domain_open(&raw, &c, "c", MAKE, NULL), -EDQUOT);
+	assert_int_equal(raw_domain_unlink(&raw, "b"), 0);
+	assert_int_equal(raw_domain_close(&raw, &b), 0);
+	domains_wait_gone(rig, b.id);
+	raw_domain_drop(&a);
+	raw_close(&raw);
+}
+
 /* As another user; exit status: what the open says. */
 static int open_as(struct rig *rig, uid_t uid, gid_t gid, uint32_t flags)
 {
@@ -342,6 +383,8 @@ int main(void)
 		WITH(rig_setup, a_domain_is_made_once_and_joined),
 		WITH(rig_setup, a_session_is_a_member_once),
 		WITH(rig_setup, what_a_reader_has_can_not_be_written),
+		WITH(rig_setup, a_reader_that_leaves_is_through_at_once),
+		WITH(rig_setup, a_user_has_half_of_the_addresses),
 		WITH(rig_setup, the_mode_says_who_may),
 		WITH(rig_setup, what_is_wrong_is_said),
 		WITH(rig_setup, the_largest_domain_can_be_had),

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Charges and limits: all or nothing, exact, without overflow. */
+#include <errno.h>
+
 #include "daemon/account.h"
 #include "daemon/config.h"
 #include "daemon/limits.h"
@@ -96,8 +98,8 @@ static void domains_are_charged_to_who_made_them(void **state)
 	config.uid_domains = 1;
 	accounts_init(&accounts, &config, FILES);
 	assert_int_equal(account_open(&accounts, 1, &a), 0);
-	assert_int_equal(account_open_domain(&accounts, a), 0);
-	assert_int_equal(account_open_domain(&accounts, a), HAK_REFUSAL_UID_DOMAINS);
+	assert_int_equal(account_open_domain(&accounts, a, 64), 0);
+	assert_int_equal(account_open_domain(&accounts, a, 64), HAK_REFUSAL_UID_DOMAINS);
 	assert_int_equal(account_open_member(&accounts, a), 0);
 	assert_int_equal(a->descriptors, LIMIT_CONN_FDS + LIMIT_DOMAIN_FDS + LIMIT_MEMBER_FDS);
 	assert_int_equal(account_charge_domain(&accounts, a, 0, 3, 11), HAK_REFUSAL_TOTAL_BYTES);
@@ -112,22 +114,48 @@ static void domains_are_charged_to_who_made_them(void **state)
 	assert_ptr_equal(a, b);
 	account_close(&accounts, b);
 	account_release(&accounts, a, 7);
-	assert_null(account_close_domain(&accounts, a));
+	assert_null(account_close_domain(&accounts, a, 64));
 	assert_int_equal(account_open(&accounts, 2, &a), 0);
 	assert_int_equal(account_open(&accounts, 3, &b), 0);
-	assert_int_equal(account_open_domain(&accounts, a), 0);
-	assert_int_equal(account_open_domain(&accounts, b), 0);
+	assert_int_equal(account_open_domain(&accounts, a, 64), 0);
+	assert_int_equal(account_open_domain(&accounts, b, 64), 0);
 	accounts.max_uid_domains = 2;
-	assert_int_equal(account_open_domain(&accounts, b), HAK_REFUSAL_DOMAINS);
+	assert_int_equal(account_open_domain(&accounts, b, 64), HAK_REFUSAL_DOMAINS);
 	assert_int_equal(accounts.hits.domains, 1);
 	account_close(&accounts, a);
 	account_close(&accounts, b);
-	account_close_domain(&accounts, a);
-	account_close_domain(&accounts, b);
+	account_close_domain(&accounts, a, 64);
+	account_close_domain(&accounts, b, 64);
 	accounts_deinit(&accounts);
 }
 
 /* A charge that is tried ahead of need, or again, does not look like a refusal. */
+static void a_user_has_half_of_the_addresses_at_most(void **state)
+{
+	struct config config = make(10, 8, 6);
+	struct accounts accounts;
+	struct account *a, *b;
+
+	config.domains = config.uid_domains = 4;
+	accounts_init(&accounts, &config, FILES);
+	assert_int_equal(account_open(&accounts, 1, &a), 0);
+	assert_int_equal(account_open(&accounts, 2, &b), 0);
+	assert_int_equal(account_open_domain(&accounts, a, LIMIT_UID_ADDRESSES - 2), 0);
+	assert_int_equal(account_open_domain(&accounts, a, 3), -E2BIG);
+	assert_int_equal(account_open_domain(&accounts, a, UINT64_MAX), -E2BIG);
+	assert_int_equal(accounts.domains, 1);
+	assert_int_equal(account_open_domain(&accounts, a, 2), 0);
+	assert_int_equal(account_open_domain(&accounts, b, LIMIT_UID_ADDRESSES), 0);
+	account_close_domain(&accounts, a, LIMIT_UID_ADDRESSES - 2);
+	assert_int_equal(account_open_domain(&accounts, a, 3), 0);
+	account_close_domain(&accounts, a, 3);
+	account_close_domain(&accounts, a, 2);
+	account_close_domain(&accounts, b, LIMIT_UID_ADDRESSES);
+	account_close(&accounts, a);
+	account_close(&accounts, b);
+	accounts_deinit(&accounts);
+}
+
 static void a_limit_is_hit_when_somebody_was_told(void **state)
 {
 	struct account *a, *b;
@@ -426,6 +454,7 @@ int main(void)
 		cmocka_unit_test(places_are_counted_per_user_and_in_total),
 		cmocka_unit_test(charges_are_all_or_nothing),
 		cmocka_unit_test(domains_are_charged_to_who_made_them),
+		cmocka_unit_test(a_user_has_half_of_the_addresses_at_most),
 		cmocka_unit_test(a_limit_is_hit_when_somebody_was_told),
 		cmocka_unit_test(descriptors_are_counted_for_connections_and_sessions),
 		cmocka_unit_test(a_first_connection_is_bound_by_its_users_descriptors),

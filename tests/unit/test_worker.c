@@ -180,6 +180,22 @@ static void an_urgent_task_overtakes(void **state)
 	teardown(&bench);
 }
 
+/* As above, but there is more urgent work than others must wait for. */
+static void a_later_task_is_not_starved(void **state)
+{
+	struct bench bench;
+	struct job urgent = { 0 }, later = { 0 };
+
+	setup(&bench);
+	submit(&bench, &urgent, TASK_BUILD, 0, 60, true);
+	submit(&bench, &later, TASK_BUILD, 60, 1, false);
+	run(&bench);
+	assert_int_equal(urgent.task.done, 60);
+	assert_int_equal(later.task.done, 1);
+	assert_int_equal(later.came, 1);
+	teardown(&bench);
+}
+
 static void a_cancelled_task_comes_back_early(void **state)
 {
 	struct bench bench;
@@ -231,6 +247,7 @@ int main(void)
 		cmocka_unit_test(huge_pages_can_be_turned_off_and_on),
 		cmocka_unit_test(what_is_filled_already_is_skipped),
 		cmocka_unit_test(an_urgent_task_overtakes),
+		cmocka_unit_test(a_later_task_is_not_starved),
 		cmocka_unit_test(a_cancelled_task_comes_back_early),
 		cmocka_unit_test(a_failure_is_reported_with_what_was_done),
 	};

@@ -151,6 +151,19 @@ static bool has_number(const struct domain *domain)
 	return n < HAK_MEMBER_MAX;
 }
 
+/* Their numbers come back, with their sweeps. */
+static bool has_dying(const struct domain *domain)
+{
+	struct list *at, *tmp;
+
+	list_for_each(at, tmp, &domain->members)
+	{
+		if (hak_container_of(at, struct member, link)->dying)
+			return true;
+	}
+	return false;
+}
+
 int member_join(struct member **ret_member, struct domain *domain, struct session *session,
 		bool read_only)
 {
@@ -160,7 +173,7 @@ int member_join(struct member **ret_member, struct domain *domain, struct sessio
 	int r;
 
 	if (!has_number(domain))
-		return -EUSERS;
+		return has_dying(domain) ? -EAGAIN : -EUSERS;
 	if (read_only && domain->readers >= LIMIT_DOMAIN_READERS)
 		return -EDQUOT;
 	r = account_open_member(accounts, session->account);

@@ -192,6 +192,7 @@ struct hak_domain_attr {
  * -ENOENT: there is none. -EEXIST. -EACCES: its mode. -EBUSY: this process has it open HAK_RDONLY.
  * -EINVAL: name, flags, attr. -EADDRINUSE: its addresses are taken in this process. -ENOTCONN: no
  * daemon. -EDQUOT, -EMFILE, -ENOMEM: limits (64 domains a process, 1,000 members a domain).
+ * -EAGAIN: so many members have just gone that their numbers are not free yet.
  */
 int hak_domain_open(hak_domain **ret, const char *name, unsigned flags,
 		    const struct hak_domain_attr *attr);

@@ -47,6 +47,27 @@ example() # as README prints it
 		sed 's/^/README.md:0: the example prints: /' "$work/out"
 }
 
+snippets() # what docs/domains.md shows, each as the body of a function
+{
+	local n=0 inc
+
+	inc=$(dirname "$(find "$work/root" -name hakmem.h)")
+	awk -v dir="$work" '/^```c$/ { on = 1; n++; next } /^```$/ { on = 0 }
+		on { print >(dir "/snippet" n) }' docs/domains.md
+	for snippet in "$work"/snippet*; do
+		n=$((n + 1))
+		{
+			printf '#include <hakmem.h>\nstruct order { int n; };\nvoid f(void);\n'
+			printf 'void f(void)\n{\n'
+			cat "$snippet"
+			printf '}\n'
+		} >"$snippet.c"
+		gcc -Wall -Wextra -Werror -I"$inc" -fsyntax-only "$snippet.c" ||
+			printf 'docs/domains.md:0: example %d does not compile\n' "$n"
+	done
+	[ "$n" -ge 2 ] || echo "docs/domains.md:0: its examples are gone"
+}
+
 verdict "meson install works with DESTDIR" installs
 verdict "everything that users need is installed" there sbin/hakmemd bin/hakctl bin/hakrun \
 	bin/hakbench hakmem-bench/hakrecord.so hakmem-bench/python.trace \
@@ -55,4 +76,5 @@ verdict "everything that users need is installed" there sbin/hakmemd bin/hakctl 
 	hakmem.pc hakmem/hakmemd.conf hakmemd.service \
 	hakmemd.socket sysusers.d/hakmem.conf completions/hakctl completions/hakrun
 verdict "README's C example compiles as shown and runs" example
+verdict "the C in docs/domains.md compiles" snippets
 tap_done

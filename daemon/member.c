@@ -14,20 +14,6 @@
 #include "daemon/sweep.h"
 #include "shared/check.h"
 
-struct member *member_find(const struct session *session, const struct domain *domain)
-{
-	struct list *at, *tmp;
-
-	list_for_each(at, tmp, &session->members)
-	{
-		struct member *member = hak_container_of(at, struct member, in_session);
-
-		if (member->domain == domain)
-			return member;
-	}
-	return NULL;
-}
-
 struct member *member_by_id(const struct session *session, uint64_t domain_id)
 {
 	struct list *at, *tmp;
@@ -40,6 +26,11 @@ struct member *member_by_id(const struct session *session, uint64_t domain_id)
 			return member;
 	}
 	return NULL;
+}
+
+struct member *member_find(const struct session *session, const struct domain *domain)
+{
+	return member_by_id(session, domain->id);
 }
 
 struct member *member_alive(const struct domain *domain, uint64_t id)

@@ -17,11 +17,12 @@ builds()
 {
 	local say=$work/build
 
-	mkdir "$work/source" &&
-		(sources '*' | tar -cf - -T -) | tar -xf - -C "$work/source" &&
-		(cd "$work/source" && unset CC CXX &&
-			dpkg-buildpackage -us -uc -j"$(nproc)") >"$say" 2>&1 ||
+	mkdir "$work/source"
+	sources '*' | tar -cf - -T - | tar -xf - -C "$work/source"
+	if ! (cd "$work/source" && unset CC CXX &&
+		dpkg-buildpackage -us -uc -j"$(nproc)") >"$say" 2>&1; then
 		tail -n 50 "$say" | sed 's/^/deb:0: /'
+	fi
 }
 
 has()
@@ -56,8 +57,9 @@ inside() # STEP: one function of inside.sh, in the clean system with a /proc and
 	timeout 300 unshare --mount --pid --fork --kill-child sh -c '
 		mount --make-rprivate / && mount -t proc proc "$1/proc" &&
 		mount --rbind /dev "$1/dev" && mount -t tmpfs tmpfs "$1/run" &&
-		exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-			bash /try/inside.sh "$2"' sh "$clean" "$1" >"$work/log" 2>&1 ||
+		exec chroot "$1" env -i HOME=/root LC_ALL=C.UTF-8 \
+			PATH=/usr/sbin:/usr/bin:/sbin:/bin bash /try/inside.sh "$2"' \
+		sh "$clean" "$1" >"$work/log" 2>&1 ||
 		tail -n 30 "$work/log" | sed "s/^/$1:0: /"
 }
 

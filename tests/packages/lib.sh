@@ -20,4 +20,5 @@ need() # TOOL...
 	done
 }
 
+# shellcheck disable=SC2034 # for who sources this
 work=$(mktemp -d "${TMPDIR:-/tmp}/hakmem-packages.XXXXXX") || exit 1

@@ -18,9 +18,10 @@ builds()
 {
 	local log=$work/log
 
-	CC=musl-gcc CFLAGS=$headers meson setup -Dprograms=false -Dwerror=true "$work/build" . \
-		>"$log" 2>&1 && ninja -C "$work/build" >>"$log" 2>&1 ||
+	if ! CC=musl-gcc CFLAGS=$headers meson setup -Dprograms=false -Dwerror=true "$work/build" \
+		. >"$log" 2>&1 || ! ninja -C "$work/build" >>"$log" 2>&1; then
 		grep -E 'error|warning|ERROR' "$log" | sed 's/^/musl:0: /'
+	fi
 }
 
 needs_libc()
@@ -33,12 +34,16 @@ serves() # STATIC|SHARED
 	local lib=$work/build/libclient how=()
 
 	export LD_LIBRARY_PATH=$lib
-	[ "$1" = SHARED ] && how=("-L$lib" -lhakclient) || how=(-static "$lib/libhakclient.a")
+	case $1 in
+	SHARED) how=("-L$lib" -lhakclient) ;;
+	*) how=(-static "$lib/libhakclient.a") ;;
+	esac
 	musl-gcc -O2 -Wall -Wextra -Werror -Ilibclient/include "$here/consumer/consumer.c" \
-		-o "$work/c" "${how[@]}" &&
-		[ "$("$work/c")" = hello ] || echo "musl:0: $1 says no hello"
+		-o "$work/c" "${how[@]}"
+	[ "$("$work/c")" = hello ] || echo "musl:0: $1 says no hello"
 }
 
+# shellcheck disable=SC2016 # for the shell inside
 timeout 60 sh -c 'until [ -S "$HAKMEM_SOCKET" ]; do :; done'
 verdict "musl-gcc builds the client library" builds
 verdict "it needs libc alone" needs_libc

@@ -21,7 +21,7 @@ static enum hak_client_state libc_mode(void)
 	int r = hak_pagemap_init_zero();
 
 	if (r < 0)
-		hak_die("no address space for a page map (%s)", strerrordesc_np(-r));
+		hak_die("no address space for a page map (%s)", hak_sys_text(r));
 	return HAK_CLIENT_LIBC;
 }
 
@@ -43,8 +43,7 @@ static enum hak_client_state decide(struct hak_config *config)
 	if (!r && config->checked)
 		r = hak_checked_start();
 	if (r < 0) {
-		hak_warn("no address space for a heap (%s); using libc's malloc",
-			 strerrordesc_np(-r));
+		hak_warn("no address space for a heap (%s); using libc's malloc", hak_sys_text(r));
 		return libc_mode();
 	}
 	return config->checked ? HAK_CLIENT_CHECKED : HAK_CLIENT_READY;

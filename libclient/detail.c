@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "libclient/include/hakmem.h"
+#include "shared/sys.h"
 
 #define NUMBER_BYTES 24u
 #define TEXT_BYTES   128u
@@ -46,7 +47,6 @@ static const char *bytes_text(char ret[NUMBER_BYTES], uint64_t bytes)
 static void write_refused(const struct hak_refused *r)
 {
 	char limit[NUMBER_BYTES], used[NUMBER_BYTES];
-	const char *error;
 
 	bytes_text(limit, r->limit);
 	bytes_text(used, r->used);
@@ -84,9 +84,8 @@ static void write_refused(const struct hak_refused *r)
 		(void)snprintf(detail.text, TEXT_BYTES, "the machine has no memory to give");
 		break;
 	default: /* of an older daemon, or of a newer one */
-		error = r->result > -4096 ? strerrordesc_np(-r->result) : NULL;
 		(void)snprintf(detail.text, TEXT_BYTES, "refused by hakmemd: %s",
-			       error ? error : "unknown error");
+			       r->result > -4096 ? hak_sys_text(r->result) : "unknown error");
 		break;
 	}
 }

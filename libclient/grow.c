@@ -223,7 +223,7 @@ static bool connected(struct hak_heap *heap)
 	r = hak_session_open(&heap->session, heap->socket);
 	if (r < 0 && heap->say_so)
 		hak_warn("no daemon at %s (%s); using private memory", heap->socket,
-			 strerrordesc_np(-r));
+			 hak_sys_text(r));
 	heap->say_so = false; /* once: forked children try for themselves */
 	return r == 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs what is missing of the named package lists: setup.sh [build] [vm] [programs]
+# Installs what is missing of the named package lists: setup.sh [build] [vm] [packages] [programs]
 # Does nothing, and needs no rights, when everything is there. HAKMEM_SKIP_SETUP=1 skips it, for
 # systems where the same things have other names.
 set -euo pipefail

@@ -194,7 +194,22 @@ bool hak_sys_filtered(void)
 
 int hak_sys_getcpu(unsigned *ret_cpu, unsigned *ret_node)
 {
-	return (int)SYS(getcpu(ret_cpu, ret_node));
+#ifdef __GLIBC__
+	return (int)SYS(getcpu(ret_cpu, ret_node)); /* no system call: the vDSO answers */
+#else
+	return (int)SYS(syscall(SYS_getcpu, ret_cpu, ret_node, NULL));
+#endif
+}
+
+const char *hak_sys_text(int error)
+{
+#ifdef __GLIBC__
+	const char *text = strerrordesc_np(-error);
+
+	return text ? text : "unknown error";
+#else
+	return strerror(-error); /* constant text, no locale of its own to load */
+#endif
 }
 
 void hak_sys_write(int fd, const void *buf, size_t size)

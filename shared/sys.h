@@ -126,6 +126,8 @@ void hak_sys_comm(char ret_name[16]);
 /* True if a seccomp filter watches this thread: a new system call might kill it. */
 bool hak_sys_filtered(void);
 int hak_sys_getcpu(unsigned *ret_cpu, unsigned *ret_node);
+/* What a negative errno means, in English; never NULL. Constant text: allocates nothing. */
+const char *hak_sys_text(int error);
 
 /* Writes all of it to a descriptor, as far as that can be done; for messages. */
 void hak_sys_write(int fd, const void *buf, size_t size);

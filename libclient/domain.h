@@ -234,6 +234,8 @@ bool hak_domain_is_free(hak_domain *d, const struct hak_place *place);
 /* Some member was refused: what lies idle here may be what it needs. Wholly free slabs go back, and
  * slabs of which half or more is free become ORPHANs, for whoever needs blocks of their class. */
 void hak_domain_give_way(hak_domain *d);
+/* The same by who is about to wait: the calling thread's magazines are what it may not need. */
+void hak_domain_make_way(hak_domain *d);
 /* True: there is reason to. Any thread, any time. */
 static inline bool hak_domain_is_wanted(const hak_domain *d)
 {

@@ -425,8 +425,10 @@ void hak_domain_sweep_names(const struct hak_domain_view *view, struct hak_sweep
 void hak_domain_sweep(const struct hak_domain_view *view, struct hak_sweep *sweep, uint32_t first,
 		      uint32_t count);
 
-/* ORPHAN runs of which nothing is in use become FREE. How many slabs. By the thread that sweeps. */
-uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count);
+/* ORPHAN runs of which nothing is in use become FREE. How many slabs; *ret_left: of which something
+ * is, runs. By the thread that sweeps. */
+uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count,
+			   uint64_t *ret_left);
 
 /* ---- for tests and tools ---- */
 

@@ -170,7 +170,14 @@ static int64_t is_late(uint64_t is_sender)
 	uint64_t start = hak_sys_now_ns();
 	int64_t r = is_sender ? sends(150) : receives(150);
 
+	must(!strcmp(hak_detail(), is_sender ? "the channel was full all the time"
+					     : "the channel was empty all the time"));
 	return r == -ETIMEDOUT && hak_sys_now_ns() - start >= 150 * UINT64_C(1000000);
+}
+
+static int64_t says_why(uint64_t is_sender)
+{
+	return !strcmp(hak_detail(), is_sender ? "the channel is full" : "the channel is empty");
 }
 
 static void time_limits_are_kept(void **state)
@@ -180,10 +187,12 @@ static void time_limits_are_kept(void **state)
 	assert_int_equal(peer_do(&a, opens, 2 << 8 | HAK_SEND), 0);
 	assert_int_equal(peer_do(&b, opens, HAK_RECV), 0);
 	assert_int_equal(peer_do(&b, receives, 0), -EAGAIN);
+	assert_int_equal(peer_do(&b, says_why, 0), 1);
 	assert_int_equal(peer_do(&b, is_late, 0), 1);
 	assert_int_equal(peer_do(&a, sends, 0), 0);
 	assert_int_equal(peer_do(&a, sends, 0), 0);
 	assert_int_equal(peer_do(&a, sends, 0), -EAGAIN);
+	assert_int_equal(peer_do(&a, says_why, 1), 1);
 	assert_int_equal(peer_do(&a, is_late, 1), 1);
 	/* Woken, or in time without. */
 	peer_begin(&a, sends, UINT64_MAX);

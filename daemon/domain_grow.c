@@ -40,10 +40,15 @@ static int make_words(const struct domain *domain, uint32_t first, uint32_t coun
 	int r = hak_sys_fallocate(domain->meta_fd, HAK_META_LEASES + slab * sizeof(uint64_t),
 				  n * sizeof(uint64_t));
 
-	if (r < 0)
-		return r;
-	return hak_sys_fallocate(domain->meta_fd, hak_meta_hints(domain->view.superslabs) + slab,
-				 n);
+	if (r == 0)
+		r = hak_sys_fallocate(domain->meta_fd,
+				      hak_meta_hints(domain->view.superslabs) + slab, n);
+	if (r == 0)
+		r = hak_sys_fallocate(domain->meta_fd,
+				      hak_meta_since(domain->view.superslabs) +
+					      slab * sizeof(uint32_t),
+				      n * sizeof(uint32_t));
+	return r;
 }
 
 static void give(struct domain *domain, uint32_t first, uint32_t count)

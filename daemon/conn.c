@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "daemon/account.h"
 #include "daemon/daemon.h"
 #include "daemon/handshake.h"
 #include "daemon/log.h"
@@ -58,6 +59,18 @@ void conn_refuse(struct conn *conn, int code, const char *text)
 	conn_close(conn);
 }
 
+/* Packets of a session are requests as those in its ring. 0, or how long this one is to wait. */
+static uint64_t ask(struct conn *conn)
+{
+	struct session *session = conn->session;
+	uint64_t wait = 0;
+
+	if (session)
+		wait = account_ask(&conn->daemon->accounts, session->account,
+				   &session->requests_left, hak_sys_now_ns());
+	return wait ? session_slowed(session, wait) : 0;
+}
+
 /* One packet a turn, so that a chatterbox waits in line with everybody else. */
 static void on_recv(struct loop_op *op, int result, bool more)
 {
@@ -65,12 +78,22 @@ static void on_recv(struct loop_op *op, int result, bool more)
 	uint8_t buf[HAK_WIRE_SIZE];
 	unsigned n_fds;
 	int no_fds[1];
+	uint64_t wait;
 	ssize_t n;
 
 	(void)more;
 	hak_assert(conn->magic == CONN_MAGIC);
 	if (conn->closing) {
 		settle(conn);
+		return;
+	}
+	if (result == -ETIME) { /* it has waited */
+		loop_poll(op, conn->sock);
+		return;
+	}
+	wait = ask(conn);
+	if (wait) {
+		loop_timeout(op, wait);
 		return;
 	}
 	n = hak_fdpass_recv(conn->sock, buf, sizeof(buf), no_fds, 0, &n_fds);

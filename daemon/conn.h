@@ -9,6 +9,7 @@
  *
  * A QUERY is answered in any state and starts the deadline anew. A connection is the session's
  * voice, not its life: a process that closes all descriptors keeps its session (see session.h).
+ * Packets of a session count as requests: over its rate the socket is not read until one is due.
  */
 #pragma once
 

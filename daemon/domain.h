@@ -82,12 +82,19 @@ struct domain {
 	uint16_t *generation; /* of the slabs of absent superslabs, from when they were not */
 	uint32_t waste_count;
 	uint32_t granted;
-	uint32_t high;   /* one more than the highest granted there ever was */
-	uint64_t needs;  /* times that more was refused */
-	uint64_t hits;   /* of these, by its quota */
-	bool orphans;    /* there may be some: hak_domain_gather() is worth its while */
-	bool broken;     /* that was said */
-	uint32_t gather; /* where to go on */
+	uint32_t high;  /* one more than the highest granted there ever was */
+	uint64_t needs; /* times that more was refused */
+	uint64_t hits;  /* of these, by its quota */
+	bool broken;    /* that was said */
+
+	uint64_t need_told;    /* the last of `needs` that members are told of, */
+	uint64_t need_told_ns; /* CLOCK_MONOTONIC, when */
+
+	/* ORPHAN slabs, and a pass of gathering them by the sessions that grow the domain. */
+	bool orphans;       /* there may be some: hak_domain_gather() comes before growing */
+	bool orphans_seen;  /* in this pass, or said to be there during it */
+	uint32_t gather;    /* where to go on */
+	uint32_t gathering; /* steps under way */
 
 	/* What can be given back: see shrink.h. */
 	bool look;
@@ -105,7 +112,7 @@ struct domain {
 	uint64_t had[HAK_MEMBERS / 64];     /* ever given out */
 	uint32_t last_number;
 	uint64_t last_event;
-	bool told; /* of it, all members */
+	bool told; /* of it, and of need_told, all members */
 
 	uint32_t growing; /* sessions with a request under way */
 	struct task task;
@@ -152,8 +159,10 @@ void domain_ungrant(struct domain *domain, uint32_t index);
 void domain_waste(struct domain *domain, uint32_t first, uint32_t count);
 /* That has happened: they can be taken again. */
 void domain_wasted(struct domain *domain, uint32_t first, uint32_t count);
-/* Somebody was told that there is no more. */
+/* Somebody was told that there is no more: others may have what they do not need. */
 void domain_refused(struct domain *domain, uint32_t refusal);
+/* There may be slabs of nobody's. */
+void domain_has_orphans(struct domain *domain);
 /* The most that it may have now, in superslabs. */
 uint64_t domain_max(const struct domain *domain);
 

@@ -3,6 +3,7 @@
 #include "daemon/account.h"
 #include "daemon/daemon.h"
 #include "daemon/domain.h"
+#include "daemon/limits.h"
 #include "daemon/shrink.h"
 #include "shared/check.h"
 #include "shared/sys.h"
@@ -39,10 +40,15 @@ static int make_words(const struct domain *domain, uint32_t first, uint32_t coun
 	int r = hak_sys_fallocate(domain->meta_fd, HAK_META_LEASES + slab * sizeof(uint64_t),
 				  n * sizeof(uint64_t));
 
-	if (r < 0)
-		return r;
-	return hak_sys_fallocate(domain->meta_fd, hak_meta_hints(domain->view.superslabs) + slab,
-				 n);
+	if (r == 0)
+		r = hak_sys_fallocate(domain->meta_fd,
+				      hak_meta_hints(domain->view.superslabs) + slab, n);
+	if (r == 0)
+		r = hak_sys_fallocate(domain->meta_fd,
+				      hak_meta_since(domain->view.superslabs) +
+					      slab * sizeof(uint32_t),
+				      n * sizeof(uint32_t));
+	return r;
 }
 
 static void give(struct domain *domain, uint32_t first, uint32_t count)
@@ -138,11 +144,27 @@ struct hak_domain_view domain_view_granted(const struct domain *domain)
 
 void domain_refused(struct domain *domain, uint32_t refusal)
 {
+	struct daemon *daemon = domain->daemon;
+
 	domain->needs++;
 	domain->hits += refusal == HAK_REFUSAL_DOMAIN_BYTES;
 	/* Members that see the number move give slabs up, as orphans. */
-	domain->orphans = true;
+	domain_has_orphans(domain);
 	shrink_look(domain);
 	/* Relaxed: a hint. */
 	atomic_store_explicit(&domain->state->needs, (uint32_t)domain->needs, memory_order_relaxed);
+	/* Those that sleep, too. Who is refused again and again is not to have a thousand processes
+	 * run each time; if nobody is refused after this time, nobody needs it any more. */
+	if (domain->need_told && daemon->now_ns - domain->need_told_ns < LIMIT_NEED_TOLD_NS)
+		return;
+	domain->need_told = domain->needs;
+	domain->need_told_ns = daemon->now_ns;
+	domain->told = false;
+	daemon->domains.told = false;
+}
+
+void domain_has_orphans(struct domain *domain)
+{
+	domain->orphans = true;
+	domain->orphans_seen = true;
 }

@@ -91,7 +91,21 @@ static void gather(struct task *task)
 	struct session *session = hak_container_of(task, struct session, task);
 	struct grow *grow = &session->grow;
 
-	grow->gathered += hak_domain_gather(&grow->view, task->first, task->count);
+	grow->gathered += hak_domain_gather(&grow->view, task->first, task->count, &grow->left);
+}
+
+/* Orphans are known to be no more when a whole pass saw none, and heard of none meanwhile. */
+static void gather_done(struct session *session)
+{
+	const struct task *task = &session->task;
+	struct grow *grow = &session->grow;
+	struct domain *domain = grow->domain;
+
+	grow->looked += task->done;
+	domain->gathering--;
+	domain->orphans_seen |= grow->left || task->done < task->count;
+	if (domain->gather >= domain->high && !domain->gathering)
+		domain->orphans = domain->orphans_seen;
 }
 
 static void submit_gather(struct session *session)
@@ -102,6 +116,11 @@ static void submit_gather(struct session *session)
 
 	if (domain->gather >= domain->high)
 		domain->gather = 0;
+	/* Another session's last step may still be under way: then this pass proves nothing. */
+	if (!domain->gather)
+		domain->orphans_seen = domain->gathering;
+	domain->gathering++;
+	session->grow.left = 0;
 	left = domain->high - domain->gather;
 	session->grow.view = domain_view_granted(domain);
 	session->purpose = FOR_DOMAIN;
@@ -113,10 +132,10 @@ static void submit_gather(struct session *session)
 	workers_submit(session->daemon->workers, sweep_part(domain), task, true);
 }
 
-/* True if there is something to be had that way, and it was not tried yet. */
+/* A member may be giving way just now, whatever is known: before a refusal, all of it. */
 static bool may_gather(const struct grow *grow)
 {
-	return grow->domain->orphans && grow->looked < grow->domain->high;
+	return grow->looked < grow->domain->high;
 }
 
 /* ---- build ---- */
@@ -151,7 +170,7 @@ void job_domain_task_done(struct session *session)
 	struct grow *grow = &session->grow;
 
 	if (task->op == TASK_CALL) {
-		grow->looked += task->done;
+		gather_done(session);
 		return;
 	}
 	session->job.done += task->done;
@@ -227,7 +246,7 @@ static bool advance(struct session *session)
 	if (job->cqe.result < 0)
 		return true;
 	if (!grow->count) {
-		if (!grow->looked && may_gather(grow)) {
+		if (!grow->looked && grow->domain->orphans && may_gather(grow)) {
 			submit_gather(session);
 			return false;
 		}

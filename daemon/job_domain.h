@@ -21,6 +21,7 @@ struct grow {
 	struct domain *domain; /* NULL: nothing is under way */
 	uint32_t looked;       /* superslabs gathered from */
 	uint64_t gathered;     /* slabs, by the worker */
+	uint64_t left;         /* runs in use, of the last step */
 	struct hak_domain_view view;
 	uint32_t first, count; /* taken; count 0: nothing yet */
 	uint32_t part;

@@ -86,6 +86,9 @@
 #define LIMIT_DOMAIN_KEEP_PART 8u
 #define LIMIT_DOMAIN_KEEP_MIN  2u
 
+/* Members of a domain are told at most once in so long that somebody was refused. */
+#define LIMIT_NEED_TOLD_NS UINT64_C(10000000)
+
 /* How long a ring that had work is polled before the daemon sleeps on it. */
 #define LIMIT_POLL_NS 50000u
 /* How often what no event announces is looked at: completion rings that were full, processes

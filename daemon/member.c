@@ -72,6 +72,15 @@ static void tell(struct member *member, enum hak_event_kind kind)
 	domain->daemon->domains.told = false;
 }
 
+/* Who only reads holds nothing that others might need. */
+static bool is_told(const struct member *member)
+{
+	const struct domain *domain = member->domain;
+
+	return member->last_event == domain->last_event &&
+	       (member->read_only || member->last_need == domain->need_told);
+}
+
 void members_tell(struct domain *domain)
 {
 	struct list *at, *tmp;
@@ -81,9 +90,10 @@ void members_tell(struct domain *domain)
 	{
 		struct member *member = hak_container_of(at, struct member, link);
 
-		if (member->dying || member->last_event == domain->last_event)
+		if (member->dying || is_told(member))
 			continue;
 		member->last_event = domain->last_event;
+		member->last_need = domain->need_told;
 		os_sign_set(member->sign);
 	}
 }
@@ -196,6 +206,7 @@ int member_join(struct member **ret_member, struct domain *domain, struct sessio
 	domain->readers += read_only;
 	tell(member, HAK_EVENT_KIND_JOINED);
 	member->last_event = domain->last_event;
+	member->last_need = domain->need_told;
 	*ret_member = member;
 	return 0;
 }

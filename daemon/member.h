@@ -32,8 +32,9 @@ struct member {
 	uint32_t pid;
 	bool read_only;
 	bool dying;
-	int sign;            /* readable: there are events */
-	uint64_t last_event; /* that it was told of */
+	int sign;            /* readable: there are events, or others are in need */
+	uint64_t last_event; /* that it was told of, */
+	uint64_t last_need;  /* and the last need */
 	/* of its sweep */
 	struct hak_sweep sweep;
 	uint32_t channels, superslabs; /* that are done */
@@ -54,7 +55,7 @@ void member_leave(struct member *member, bool died);
 /* All of a session. */
 void members_leave(struct session *session, bool died);
 
-/* Sets the signs of those that were not told of an event yet. */
+/* Sets the signs of those that were not told of an event yet, or of somebody's need. */
 void members_tell(struct domain *domain);
 
 /* Its sweep is complete: the number is free again. */

@@ -380,26 +380,33 @@ void session_wait_task(struct session *session)
 	list_del(&session->active);
 }
 
-void session_slow(struct session *session, uint64_t wait_ns)
+uint64_t session_slowed(struct session *session, uint64_t wait_ns)
 {
 	struct daemon *daemon = session->daemon;
 	uint64_t now = hak_sys_boottime_ns();
 
 	if (wait_ns < LIMIT_SLOW_MS * UINT64_C(1000000))
 		wait_ns = LIMIT_SLOW_MS * UINT64_C(1000000);
-	session->due_ns = daemon->now_ns + wait_ns;
 	session->slowed++;
 	daemon->stats.slowed++;
-	list_add(&daemon->slowed, &session->active);
-	daemon_want_thaw(daemon, session->due_ns);
 	if (session->said_ns && now - session->said_ns < LIMIT_SLOW_SAID_NS)
-		return;
+		return wait_ns;
 	session->said_ns = now;
 	log_limited(LOG_AT_WARNING, "slowed",
 		    "id=%llu pid=%d uid=%u comm=\"%s\" session-requests=%u uid-requests=%u",
 		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
 		    session->comm, daemon->accounts.max_session_requests,
 		    daemon->accounts.max_uid_requests);
+	return wait_ns;
+}
+
+void session_slow(struct session *session, uint64_t wait_ns)
+{
+	struct daemon *daemon = session->daemon;
+
+	session->due_ns = daemon->now_ns + session_slowed(session, wait_ns);
+	list_add(&daemon->slowed, &session->active);
+	daemon_want_thaw(daemon, session->due_ns);
 }
 
 void session_park(struct session *session)

@@ -148,7 +148,9 @@ void sessions_judge_pid(struct daemon *daemon, pid_t pid);
 /* Puts the session among the active ones, or waits for its client. */
 void session_wake(struct session *session);
 void session_sleep(struct session *session);
-/* It is over its rate: nothing of it is looked at for so long. */
+/* It is over its rate by so much: notes it. How long it is to wait. */
+uint64_t session_slowed(struct session *session, uint64_t wait_ns);
+/* The same for its ring: that is not looked at for so long. */
 void session_slow(struct session *session, uint64_t wait_ns);
 /* Its completion ring is full. */
 void session_park(struct session *session);

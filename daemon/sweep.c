@@ -130,7 +130,8 @@ void sweep_step_done(struct domain *domain)
 	const struct task *task = &domain->task;
 
 	domain->swept = NULL;
-	domain->orphans |= member->sweep.slabs_orphaned != 0;
+	if (member->sweep.slabs_orphaned)
+		domain_has_orphans(domain);
 	if (!task->done) /* cancelled */
 		return;
 	/* Granted meanwhile: a message or a run there was not known for one. Once more. */

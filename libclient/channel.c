@@ -189,14 +189,13 @@ static int try_spinning(struct attempt *a, uint64_t until)
 	return r;
 }
 
-/* Who waits for messages has time for others' needs; its own magazines are what it may not need. */
+/* Who waits for messages has time for others' needs. */
 static void give_way(hak_domain *d)
 {
 	/* Whoever has the mutex may be waiting for the daemon: then another time. */
 	if (pthread_mutex_trylock(&d->mutex))
 		return;
-	hak_domain_thread_empty(d);
-	hak_domain_give_way(d);
+	hak_domain_make_way(d);
 	pthread_mutex_unlock(&d->mutex);
 }
 
@@ -235,8 +234,13 @@ static HAK_COLD int fail(const struct attempt *a, int r)
 	case HAK_CHANNEL_E_NOT_OWN:
 		return hak_domain_fail(-EPERM, "another thread has just given the block away");
 	case HAK_CHANNEL_E_FULL:
+		return hak_domain_fail(-EAGAIN, "the channel is full");
 	case HAK_CHANNEL_E_EMPTY:
-		return -EAGAIN;
+		return hak_domain_fail(-EAGAIN, "the channel is empty");
+	case -ETIMEDOUT:
+		return hak_domain_fail(r, a->side == HAK_CHANNEL_SENDERS
+						  ? "the channel was full all the time"
+						  : "the channel was empty all the time");
 	case -EPIPE:
 		return hak_domain_fail(r, a->side == HAK_CHANNEL_SENDERS
 						  ? "all receivers of the channel are gone"

@@ -181,6 +181,19 @@ static inline void hak_domain_give_back(const hak_domain *d, uint64_t first, uin
 	atomic_store_explicit(&d->view.hint[first], 1, memory_order_release);
 }
 
+/* For people who look for what was forgotten: the first block of a run of ours comes into use, or
+ * none is in use any more. Relaxed: nothing is decided by it. */
+static inline void hak_domain_note_used(const hak_domain *d, uint64_t first)
+{
+	atomic_store_explicit(&d->view.since[first], hak_since_of(hak_sys_boottime_ns()),
+			      memory_order_relaxed);
+}
+
+static inline void hak_domain_note_unused(const hak_domain *d, uint64_t first)
+{
+	atomic_store_explicit(&d->view.since[first], 0, memory_order_relaxed);
+}
+
 /* ---- domain_free.c ---- */
 
 /* The open domain that p lies in, or a dead one of before fork(), or NULL. Cold. */
@@ -234,6 +247,8 @@ bool hak_domain_is_free(hak_domain *d, const struct hak_place *place);
 /* Some member was refused: what lies idle here may be what it needs. Wholly free slabs go back, and
  * slabs of which half or more is free become ORPHANs, for whoever needs blocks of their class. */
 void hak_domain_give_way(hak_domain *d);
+/* The same by who is about to wait: the calling thread's magazines are what it may not need. */
+void hak_domain_make_way(hak_domain *d);
 /* True: there is reason to. Any thread, any time. */
 static inline bool hak_domain_is_wanted(const hak_domain *d)
 {

@@ -81,6 +81,9 @@ HAK_EXPORT int hak_event_next(hak_domain *domain, struct hak_event *ret)
 		return r;
 	pthread_mutex_lock(&domain->mutex);
 	r = next_event(domain, &event);
+	/* Behind the look at the descriptor: a need that is told of later shows there. */
+	if (r && !domain->readonly)
+		hak_domain_make_way(domain);
 	pthread_mutex_unlock(&domain->mutex);
 	if (!r)
 		*ret = event;

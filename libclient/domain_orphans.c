@@ -131,3 +131,11 @@ void hak_domain_give_way(hak_domain *d)
 		}
 	}
 }
+
+void hak_domain_make_way(hak_domain *d)
+{
+	if (HAK_LIKELY(!hak_domain_is_wanted(d)))
+		return;
+	hak_domain_thread_empty(d);
+	hak_domain_give_way(d);
+}

@@ -107,6 +107,7 @@ void hak_slabs_gained(hak_domain *d, uint32_t first, uint32_t before)
 		link_slab(d, first);
 	if (before == hak_class[slab->class].blocks || !is_empty(slab))
 		return;
+	hak_domain_note_unused(d, first);
 	if (++c->n_empty > SPARE)
 		drop_slab(d, first);
 }
@@ -241,7 +242,10 @@ uint32_t hak_domain_take(hak_domain *d, uint32_t class, void **ret_blocks, uint3
 	while (got < n && c->partial != HAK_NO_SLAB) {
 		first = c->partial;
 		slab = &d->slabs[first];
-		c->n_empty -= is_empty(slab);
+		if (is_empty(slab)) {
+			c->n_empty--;
+			hak_domain_note_used(d, first);
+		}
 		got += hak_slab_take(slab, start_of(d, first), ret_blocks + got, n - got);
 		if (!slab->n_free)
 			hak_slabs_unlink(d, first);

@@ -254,6 +254,7 @@ void hak_domain_span_free(hak_domain *d, uint32_t first)
 	 * its page is not to come into being. */
 	if (atomic_load_explicit(&d->view.lease[first], memory_order_relaxed) & HAK_LEASE_EXCEPTED)
 		atomic_store_explicit(half, 0, memory_order_relaxed);
+	hak_domain_note_unused(d, first);
 	slab->kind = HAK_SLAB_CACHED;
 	d->kept[d->n_kept++] = (struct hak_domain_kept){ first, slabs };
 	d->kept_slabs += slabs;
@@ -301,6 +302,8 @@ void *hak_domain_span_alloc(hak_domain *d, size_t size, size_t align)
 		ok = hak_domain_collect(d, false) && take_kept(d, n, align_slabs, &first);
 		ok = ok || new_span(d, n, align_slabs, &first);
 	}
+	if (ok)
+		hak_domain_note_used(d, first);
 	pthread_mutex_unlock(&d->mutex);
 	return ok ? d->base + ((uint64_t)first << HAK_SLAB_SHIFT) : NULL;
 }

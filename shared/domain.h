@@ -14,6 +14,7 @@
  *   0x10000  struct hak_channel_desc[256]
  *   0x40000  lease[32 per superslab]   8 bytes a slab: who holds it, as what
  *   then     hint[32 per superslab]    1 byte a slab: something was given back to its holder
+ *   then     since[32 per superslab]   4 bytes a slab: no block of it is in use for longer
  *   then     generation[]              1 byte a block, 128 KiB a superslab
  *   then     half[]                    2 bytes a block, 256 KiB a superslab
  *   then     ring[65536 per channel]   8 bytes a place
@@ -59,6 +60,12 @@
  * EXCEPTED. A slab with a half-word or generation that is not 0 has that flag, set by its holder
  * before the first, and taken back when the slab is released. A free of a block in it by its
  * holder's process looks at the half-word; in other slabs it does not.
+ *
+ * SINCE is for people, who ask for what was forgotten: nothing is decided by it. The holder writes the
+ * time before it takes the first block from a slab that it knows to be wholly free, and 0 when it
+ * sees that it is so again; who adopts a slab leaves what is there. So every block in use of a run,
+ * whoever owns it, came into use after the time of the run's first slab. Of a slab that is FREE or a
+ * CLAIM it means nothing.
  *
  * WHO COLLECTS. FREED: store half (release), then hint[slab] = 1 (release). The holder: hint = 0 by
  * exchange (acquire), then looks at the half-words. Either it sees FREED or the hint stays set.
@@ -252,10 +259,16 @@ static inline uint64_t hak_meta_hints(uint32_t superslabs)
 	return HAK_META_LEASES + (uint64_t)superslabs * HAK_SLABS_PER_SUPERSLAB * 8;
 }
 
+static inline uint64_t hak_meta_since(uint32_t superslabs)
+{
+	return hak_meta_hints(superslabs) + (uint64_t)superslabs * HAK_SLABS_PER_SUPERSLAB;
+}
+
 static inline uint64_t hak_meta_generations(uint32_t superslabs)
 {
-	return hak_align_up(
-		hak_meta_hints(superslabs) + (uint64_t)superslabs * HAK_SLABS_PER_SUPERSLAB, 4096);
+	return hak_align_up(hak_meta_since(superslabs) +
+				    (uint64_t)superslabs * HAK_SLABS_PER_SUPERSLAB * 4,
+			    4096);
 }
 
 static inline uint64_t hak_meta_halves(uint32_t superslabs)
@@ -283,6 +296,7 @@ struct hak_domain_view {
 	struct hak_channel_desc *channels;
 	_Atomic uint64_t *lease;
 	_Atomic uint8_t *hint;
+	_Atomic uint32_t *since;
 	_Atomic uint8_t *generation;
 	_Atomic uint16_t *half;
 	_Atomic uint64_t *ring;
@@ -299,6 +313,7 @@ static inline void hak_domain_view_init(struct hak_domain_view *view, void *meta
 	view->channels = hak_at(meta, HAK_META_CHANNELS);
 	view->lease = hak_at(meta, HAK_META_LEASES);
 	view->hint = hak_at(meta, hak_meta_hints(superslabs));
+	view->since = hak_at(meta, hak_meta_since(superslabs));
 	view->generation = hak_at(meta, hak_meta_generations(superslabs));
 	view->half = hak_at(meta, hak_meta_halves(superslabs));
 	view->ring = hak_at(meta, hak_meta_rings(superslabs));
@@ -335,6 +350,18 @@ static inline void hak_domain_next_life(const struct hak_domain_view *view, uint
 	if (g)
 		atomic_store_explicit(&view->generation[index], (uint8_t)(g % 255 + 1),
 				      memory_order_relaxed);
+}
+
+/* CLOCK_BOOTTIME in units of 134 ms: 18 years. 0 is no time. */
+static inline uint32_t hak_since_of(uint64_t boottime_ns)
+{
+	return (uint32_t)(boottime_ns >> 27) + 1;
+}
+
+/* The earliest moment that it stands for. */
+static inline uint64_t hak_since_ns(uint32_t since)
+{
+	return (uint64_t)(since - 1) << 27;
 }
 
 /* ---- the engine: domain.c, sweep.c, sweep_names.c, domain_check.c ---- */
@@ -425,8 +452,10 @@ void hak_domain_sweep_names(const struct hak_domain_view *view, struct hak_sweep
 void hak_domain_sweep(const struct hak_domain_view *view, struct hak_sweep *sweep, uint32_t first,
 		      uint32_t count);
 
-/* ORPHAN runs of which nothing is in use become FREE. How many slabs. By the thread that sweeps. */
-uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count);
+/* ORPHAN runs of which nothing is in use become FREE. How many slabs; *ret_left: of which something
+ * is, runs. By the thread that sweeps. */
+uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count,
+			   uint64_t *ret_left);
 
 /* ---- for tests and tools ---- */
 

@@ -9,7 +9,7 @@
 
 #include "shared/layout.h"
 
-#define HAK_DOMAIN_VERSION 1u
+#define HAK_DOMAIN_VERSION 2u
 
 #define HAK_DOMAIN_NAME 32u /* bytes with the NUL; [A-Za-z0-9._-], not beginning with a dot */
 #define HAK_MEMBERS     1024u

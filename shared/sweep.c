@@ -256,18 +256,22 @@ void hak_domain_sweep(const struct hak_domain_view *view, struct hak_sweep *swee
 		sweep_slab(view, sweep, slab);
 }
 
-uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count)
+uint64_t hak_domain_gather(const struct hak_domain_view *view, uint32_t first, uint32_t count,
+			   uint64_t *ret_left)
 {
 	uint32_t end = end_of(view, first, count);
-	uint64_t freed = 0;
+	uint64_t freed = 0, left = 0, n;
 
 	for (uint32_t slab = first * HAK_SLABS_PER_SUPERSLAB; slab < end; slab++) {
 		uint64_t word = lease_load(view, slab);
 
-		if (hak_lease_holder(word) == HAK_HOLDER_ORPHAN &&
-		    hak_lease_is_run(word, slab, hak_domain_slabs(view)) &&
-		    is_empty(view, slab, word))
-			freed += take_apart(view, slab, word);
+		if (hak_lease_holder(word) != HAK_HOLDER_ORPHAN ||
+		    !hak_lease_is_run(word, slab, hak_domain_slabs(view)))
+			continue;
+		n = is_empty(view, slab, word) ? take_apart(view, slab, word) : 0;
+		freed += n;
+		left += !n;
 	}
+	*ret_left = left;
 	return freed;
 }

@@ -169,6 +169,16 @@ struct run {
 	struct walk_member *holder;
 };
 
+/* A block of that run is, or may be, the member's and in use. */
+static void note_since(const struct domain_walk *walk, struct walk_member *member,
+		       const struct run *run)
+{
+	uint32_t since = walk->view.since[run->first];
+
+	if (since && hak_since_ns(since) < member->since_ns)
+		member->since_ns = hak_since_ns(since);
+}
+
 static void owned(struct domain_walk *walk, const struct run *run, uint16_t half)
 {
 	struct walk_member *owner = account(walk, half & HAK_HALF_NUMBER);
@@ -178,6 +188,7 @@ static void owned(struct domain_walk *walk, const struct run *run, uint16_t half
 		return;
 	}
 	add(&owner->owned, 1, run->size);
+	note_since(walk, owner, run);
 	if (hak_half_is_changing(half))
 		add(&owner->changing, 1, run->size);
 	if (owner == run->holder)
@@ -216,6 +227,7 @@ static int read_halves(struct domain_walk *walk, const struct run *run)
 	uint64_t from = hak_meta_halves(walk->view.superslabs);
 	uint32_t n = run->class ? hak_class[run->class].blocks : 1;
 	uint16_t half[4 * TOGETHER];
+	bool has_own = false;
 	uint64_t now;
 	int r = 0;
 
@@ -233,7 +245,11 @@ static int read_halves(struct domain_walk *walk, const struct run *run)
 	for (uint32_t slot = 0; slot < n; slot++) {
 		if (half[slot])
 			exception(walk, run, slot, half[slot]);
+		else
+			has_own = true;
 	}
+	if (has_own)
+		note_since(walk, run->holder, run);
 	return 0;
 }
 
@@ -270,6 +286,8 @@ static int visit_run(struct domain_walk *walk, struct run *run)
 	run->size = run->class ? hak_class[run->class].size : bytes;
 	if (run->word & HAK_LEASE_EXCEPTED)
 		r = read_halves(walk, run);
+	else
+		note_since(walk, holder, run);
 	if (r == -EAGAIN) {
 		walk->unclear_slabs += run->slabs;
 		return 0;
@@ -314,8 +332,12 @@ static int read_all(struct domain_walk *walk)
 	uint32_t end = walk->join->head.high * HAK_SLABS_PER_SUPERSLAB, slab = 0;
 	int r = copy(walk, 0, HAK_META_LEASES + (uint64_t)end * sizeof(uint64_t));
 
+	if (r == 0)
+		r = copy(walk, hak_meta_since(walk->view.superslabs), end * sizeof(uint32_t));
 	if (r < 0)
 		return r;
+	for (uint32_t k = 0; k < HAK_MEMBERS; k++)
+		walk->member[k].since_ns = UINT64_MAX;
 	read_roots(walk);
 	read_channels(walk);
 	while (slab < end) {

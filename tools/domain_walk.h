@@ -28,6 +28,9 @@ struct walk_member {
 	struct walk_sum changing; /* of these, just being published or sent */
 	struct walk_sum freed;    /* in its slabs: given back by others, not noticed yet */
 	struct walk_sum guests;   /* in its slabs: blocks that are another's or nobody's */
+	/* CLOCK_BOOTTIME: none of its unpublished blocks came into use before. UINT64_MAX: by the
+	 * books none is in use. */
+	uint64_t since_ns;
 };
 
 enum walk_ref {

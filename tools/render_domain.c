@@ -61,6 +61,20 @@ uint64_t domain_member_age(const struct domain_look *look, uint32_t number)
 	return render_since(look->now_ns, look->walk->join->head.member[number].since_ns);
 }
 
+bool domain_oldest(const struct domain_look *look, uint32_t number, uint64_t *ret_ns)
+{
+	uint64_t since_ns = look->walk->member[number].since_ns;
+	uint64_t age = domain_member_age(look, number);
+
+	if (since_ns == UINT64_MAX)
+		return false;
+	/* A block may be older than its owner, who was given it; owned for longer it is not. */
+	*ret_ns = render_since(look->now_ns, since_ns);
+	if (*ret_ns > age)
+		*ret_ns = age;
+	return true;
+}
+
 uint32_t domain_count(const uint64_t members[HAK_MEMBERS / 64])
 {
 	uint32_t n = 0;

@@ -46,6 +46,8 @@ const char *domain_policy_name(uint32_t policy);
 const char *domain_lifetime_name(uint32_t lifetime);
 /* How long the member has been one. */
 uint64_t domain_member_age(const struct domain_look *look, uint32_t number);
+/* None of its unpublished blocks is in use for longer. False: by the books it has none. */
+bool domain_oldest(const struct domain_look *look, uint32_t number, uint64_t *ret_ns);
 /* Messages that nobody is there to receive. */
 bool domain_is_stuck(const struct walk_channel *channel);
 uint32_t domain_count(const uint64_t members[HAK_MEMBERS / 64]);

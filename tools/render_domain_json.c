@@ -97,9 +97,12 @@ static int set_unpublished(json_t *one, const struct domain_look *look, uint32_t
 {
 	const struct walk_member *m = &look->walk->member[k];
 	int r = set_number(one, "held_bytes", domain_walk_held(m));
+	uint64_t oldest;
 
 	r |= set_sum(one, "owned", &m->owned);
-	return r | set_number(one, "oldest_at_most_ns", domain_member_age(look, k));
+	if (domain_oldest(look, k, &oldest))
+		return r | set_number(one, "oldest_at_most_ns", oldest);
+	return r | json_object_set_new(one, "oldest_at_most_ns", json_null());
 }
 
 /* An object for each member; with what it holds, or only what may have been forgotten. */

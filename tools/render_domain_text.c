@@ -184,10 +184,11 @@ void render_who_text(const struct domain_look *look)
 static void unpublished(const struct domain_look *look)
 {
 	printf("\n%6s %8s %9s %10s %10s %9s  %s\n", "MEMBER", "PID", "OWNED", "BYTES", "HELD",
-	       "AGE <=", "COMMAND");
+	       "OLDEST <=", "COMMAND");
 	for (uint32_t k = 1; k < HAK_MEMBERS; k++) {
 		const struct walk_member *m = &look->walk->member[k];
 		char owned[TEXT_NUMBER], held[TEXT_NUMBER], age[TEXT_NUMBER], comm[DOMAIN_COMM];
+		uint64_t oldest;
 
 		if (!domain_walk_shows(look->walk, k))
 			continue;
@@ -195,10 +196,11 @@ static void unpublished(const struct domain_look *look)
 		printf("%6u %8u %9llu %10s %10s %9s  %s\n", k, look->walk->join->head.member[k].pid,
 		       wide(m->owned.n), text_bytes(owned, m->owned.bytes),
 		       text_bytes(held, domain_walk_held(m)),
-		       text_duration(age, domain_member_age(look, k)), *comm ? comm : "-");
+		       domain_oldest(look, k, &oldest) ? text_duration(age, oldest) : "-",
+		       *comm ? comm : "-");
 	}
-	printf("No time is kept for a block: AGE is its member's, and no unpublished block of it "
-	       "is older.\n");
+	printf("A time is kept for a slab, not for a block: no unpublished block of the member is in "
+	       "use for\nlonger than OLDEST.\n");
 }
 
 void render_leaks_text(const struct domain_look *look)

@@ -203,7 +203,8 @@ hak_domain *hak_domain_close(hak_domain *domain);
 int hak_domain_unlink(const char *name);
 
 /* As hak_malloc() and hak_aligned_alloc(), in a domain; at most 256 GiB. ENOMEM: its quota, or no
- * memory; EROFS. */
+ * memory; EROFS. A refusal is told to the other members, who give up what they do not use (see
+ * hak_event_fd()): a later attempt may succeed. */
 void *hak_domain_alloc(hak_domain *domain, size_t size);
 void *hak_domain_aligned_alloc(hak_domain *domain, size_t align, size_t size);
 /* Frees a block that the caller's process owns, or a published one. hak_free(p) does the same, and
@@ -263,9 +264,13 @@ struct hak_event {
 	uint64_t time_ns; /* CLOCK_BOOTTIME */
 };
 
-/* Readable while there are events; the domain's own, not to be read or closed. -EBADF. */
+/* Readable while there are events, and when another member was refused memory: for poll(), then
+ * hak_event_next() until it says -EAGAIN. So a process that sleeps there also gives way to others
+ * in need. The domain's own, not to be read or closed. -EBADF. */
 int hak_event_fd(hak_domain *domain);
-/* The next event of others since this process joined. -EAGAIN: none now. */
+/* The next event of others since this process joined. -EAGAIN: none now; and if another member was
+ * refused memory, what this process and thread hold of free blocks is theirs to have from then on.
+ * Any thread. */
 int hak_event_next(hak_domain *domain, struct hak_event *ret);
 
 /*
@@ -286,8 +291,8 @@ enum hak_channel_flags {
  * -ENOMEM. */
 int hak_channel_open(hak_channel **ret, hak_domain *domain, const char *name, uint32_t capacity,
 		     unsigned flags);
-/* timeout_ms: -1 waits, 0 does not. Ownership leaves the caller only on 0. -EAGAIN or -ETIMEDOUT:
- * full. -EPIPE: there were receivers, and all are gone. -EINVAL, -EPERM: not a block of the
+/* timeout_ms: -1 waits, 0 does not. Ownership leaves the caller only on 0. -EAGAIN (at once) or
+ * -ETIMEDOUT: full. -EPIPE: there were receivers, and all are gone. -EINVAL, -EPERM: not a block of the
  * caller's. */
 int hak_channel_send(hak_channel *channel, void *p, int timeout_ms);
 /* The caller owns *ret. -EAGAIN, -ETIMEDOUT: empty. -EPIPE: empty, and all senders are gone. */

@@ -7,6 +7,7 @@ import errno
 import math
 import select
 import sys
+import time
 from typing import NamedTuple
 
 from ._library import Attributes, RawEvent, Stat, checked, failure, lib
@@ -179,17 +180,20 @@ class Domain:
         checked(lib.hak_domain_heir(self._use(), member), 'heir')
 
     def event_fd(self):
-        """Readable while there are events; not to be read or closed."""
+        """Readable while there may be events: call next_event(0) until None. Not to be read."""
         return checked(lib.hak_event_fd(self._use()), 'event_fd')
 
     def next_event(self, timeout=None):
         """The next event of other members; None: none came in `timeout` seconds (None: waits)."""
         raw = RawEvent()
         result = lib.hak_event_next(self._use(), ctypes.byref(raw))
-        if result == -errno.EAGAIN and timeout != 0:
+        until = None if timeout is None else time.monotonic() + timeout
+        # It also wakes to give way to other members.
+        while result == -errno.EAGAIN and (until is None or time.monotonic() < until):
             poll = select.poll()
             poll.register(self.event_fd(), select.POLLIN)
-            poll.poll(None if timeout is None else max(0, math.ceil(timeout * 1000)))
+            poll.poll(None if until is None
+                      else max(0, math.ceil((until - time.monotonic()) * 1000)))
             result = lib.hak_event_next(self._use(), ctypes.byref(raw))
         if result == -errno.EAGAIN:
             return None

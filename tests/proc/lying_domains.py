@@ -25,7 +25,8 @@ SLABS = SUPERSLABS * 32
 TAG, ID = 5, 1234
 CHANNELS, LEASES = 0x10000, 0x40000
 HINTS = LEASES + SLABS * 8
-GENERATIONS = (HINTS + SLABS + 4095) & ~4095
+SINCE = HINTS + SLABS
+GENERATIONS = (SINCE + SLABS * 4 + 4095) & ~4095
 HALVES = GENERATIONS + SUPERSLABS * 131072
 RINGS = HALVES + 2 * SUPERSLABS * 131072
 META = RINGS + 256 * 65536 * 8
@@ -35,7 +36,8 @@ EXCEPTED, ORPHAN = 1 << 19, 0xFFFF
 T, CHANNEL, PUBLISHED, FREED = 0x8000, 0x2000, 0x4000, 0x4001
 ALIVE, READER, DYING = 1, 2, 3
 NOW = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-HOUR = 3600 * 10**9
+MINUTE = 60 * 10**9
+HOUR = 60 * MINUTE
 
 
 def frame(kind, body=b""):
@@ -78,6 +80,10 @@ def word(slab, value):
     return (LEASES + slab * 8, struct.pack("<Q", value))
 
 
+def since(slab, ns):
+    return (SINCE + slab * 4, struct.pack("<I", (ns >> 27) + 1))
+
+
 def half(slab, slot, value):
     return (HALVES + index(slab, slot) * 2, struct.pack("<H", value))
 
@@ -88,7 +94,7 @@ def member(k, state, pid, age):
 
 def state(members=None, **other):
     """The state file; member 5 is whoever asks."""
-    v = {"magic": 0x314D4F444B4148, "version": 1, "superslabs": SUPERSLABS, "high": HIGH, **other}
+    v = {"magic": 0x314D4F444B4148, "version": 2, "superslabs": SUPERSLABS, "high": HIGH, **other}
     head = struct.pack("<QIIQQ32sIIQQII", v["magic"], v["version"], v["superslabs"], ID, 10 << 40,
                        b"known", 2, TAG, 6 << 20, HIGH, v["high"], 0)
     table = {5: member(5, READER, 1, 0), **(members or {})}
@@ -118,6 +124,9 @@ def known():
     leases[14] = lease(1, BLOCKS, 29, 2)  # of 5,120
     leases[15] = lease(1, INSIDE, 0, 1)
     books = [word(slab, value) for slab, value in leases.items()]
+    # Slab 1's is before its member came; of slab 15, a further one, nothing is said.
+    books += [since(0, NOW - 10 * MINUTE), since(1, NOW - 5 * HOUR),
+              since(14, NOW - 20 * MINUTE), since(15, 1), since(7, NOW - 5 * HOUR)]
     books += [half(0, 0, PUBLISHED), half(0, 1, PUBLISHED), half(0, 2, 2), half(0, 3, T | 1),
               half(0, 4095, CHANNEL | 0), half(0, 2000, FREED), half(0, 5, 0x7777), half(0, 6, 88),
               half(1, 0, PUBLISHED), half(6, 7, PUBLISHED), half(6, 8, FREED),
@@ -170,7 +179,7 @@ CASES = {
     "cut": (OPENED, memfd(META - 4096), state()),
     "short-state": (OPENED, memfd(META), memfd(0x4000)),
     "magic": (OPENED, memfd(META), state(magic=7)),
-    "version": (OPENED, memfd(META), state(version=2)),
+    "version": (OPENED, memfd(META), state(version=1)),
     "superslabs": (OPENED, memfd(META), state(superslabs=2**32 - 1)),
     "no-superslabs": (OPENED, memfd(META), state(superslabs=0)),
     "no-books": (OPENED, None, None),

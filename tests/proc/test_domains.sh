@@ -165,10 +165,12 @@ old block *stale*
 *CHANNEL *
 jobs *8 *1 *16 *1 *0
 
-MEMBER *AGE <= *
- *1 *1 *16  192.0 KiB  *1 h 00 m  python3
- *2 *1 *16  256.0 KiB  *2 h 00 m  -
-*No time is kept for a block: *' ''
+MEMBER *OLDEST <= *
+ *1 *1 *16  192.0 KiB *20 m ?? s  python3
+ *2 *1 *16  256.0 KiB *10 m ?? s  -
+ *3 *0 *0   64.0 KiB *3 h 00 m  -
+ *4 *0 *0 *0 *-  python3
+*A time is kept for a slab, *' ''
 check 'and nothing else' ended 0 '*' '' && ! ended 0 '*first*' '' && ! ended 0 '*answers*' ''
 lie known --json leaks known
 check 'and as JSON' holds '
@@ -180,7 +182,11 @@ assert len(j["roots"]) == 6 and all(r["state"] != "good" for r in j["roots"]), j
 a = j["members"][0]
 assert a.keys() == set("""number pid uid comm state age_ns held_bytes owned
 oldest_at_most_ns""".split()), a
-assert a["oldest_at_most_ns"] == a["age_ns"] and a["owned"] == {"count": 1, "bytes": 16}, a'
+assert a["owned"] == {"count": 1, "bytes": 16}, a
+old = [m["oldest_at_most_ns"] for m in j["members"]]
+minute = 60 * 10**9
+assert 20 * minute <= old[0] < 21 * minute and 10 * minute <= old[1] < 11 * minute, old
+assert old[2] == j["members"][2]["age_ns"] and old[3] is None, old'
 
 lie known orphans known
 check 'whose holder died' ended 0 'NAME *

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/raw/raw_domain.h"
 #include "shared/sys.h"
 #include "tests/proc/rig.h"
 
@@ -125,6 +126,35 @@ static void leases_wait_as_well(void **state)
 	assert_int_equal(session_of(rig, &raw).requests, 40);
 	assert_int_equal(session_of(rig, &raw).superslabs, 40);
 	raw_close(&raw);
+}
+
+/* 20 a second, with those in the ring; who waits ends as he likes. */
+static void what_is_asked_over_the_socket_waits_as_well(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t before = hak_sys_now_ns();
+	struct raw raw, calm;
+
+	assert_int_equal(raw_open(&raw, rig->socket), 0);
+	assert_int_equal(raw_open(&calm, rig->socket), 0);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(raw_domain_unlink(&raw, "none"), -ENOENT);
+	assert_true(hak_sys_now_ns() - before >= SECOND - SECOND / 100);
+	assert_true(session_of(rig, &raw).slowed > 0);
+	rig_wait_log(rig, "warning slowed id=");
+	assert_int_equal(raw_domain_unlink(&calm, "none"), -ENOENT);
+	assert_int_equal(session_of(rig, &calm).slowed, 0);
+	before = hak_sys_now_ns();
+	push_nops(&raw, 20);
+	for (int i = 0; i < 20; i++) {
+		struct hak_cqe cqe;
+
+		assert_int_equal(raw_pop(&raw, &cqe), 0);
+	}
+	assert_true(hak_sys_now_ns() - before >= SECOND / 2);
+	raw_close(&raw);
+	raw_close(&calm);
+	rig_wait_sessions(rig, 0);
 }
 
 static void the_sessions_of_a_user_share_his_rate(void **state)
@@ -255,6 +285,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(setup_session_rate, over_its_rate_a_session_waits_and_nobody_else_does),
 		WITH(setup_session_rate, leases_wait_as_well),
+		WITH(setup_session_rate, what_is_asked_over_the_socket_waits_as_well),
 		WITH(setup_uid_rate, the_sessions_of_a_user_share_his_rate),
 		WITH(setup_session_rate, what_waits_can_end_in_any_way),
 		WITH(NULL, a_higher_rate_frees_who_waits_at_once),

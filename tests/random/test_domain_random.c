@@ -295,6 +295,13 @@ static void sweep_step(void)
 		sweep_complete();
 }
 
+static void gather(uint32_t first, uint32_t count)
+{
+	uint64_t left;
+
+	(void)hak_domain_gather(&world.view, first, count, &left);
+}
+
 /* The daemon is killed in the middle, and begins again. */
 static void sweep_cut(void)
 {
@@ -306,7 +313,7 @@ static void sweep_cut(void)
 		if (below(4))
 			sweep_part(world.cursor);
 		else
-			(void)hak_domain_gather(&world.view, 0, SUPERS);
+			gather(0, SUPERS);
 	}
 	domain_steps_left = -1;
 	hak_domain_sweep(&world.view, &daemon, 0, SUPERS);
@@ -339,7 +346,7 @@ static void step(void)
 	} else if (what == 6) {
 		sweep_cut();
 	} else if (what == 7) {
-		(void)hak_domain_gather(&world.view, below(SUPERS), 1);
+		gather(below(SUPERS), 1);
 	} else if (world.life[k] == NOBODY) {
 		if (what < 12)
 			join(k);
@@ -371,7 +378,7 @@ static void drain(void)
 	}
 	while (world.queued)
 		sweep_step();
-	(void)hak_domain_gather(&world.view, 0, SUPERS);
+	gather(0, SUPERS);
 	check(!world.blocks);
 	verify_all();
 	for (uint32_t i = 0; i < SLABS; i++)

@@ -1,29 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/unit/unit.h"
+#include "tests/unit/channel_local.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "tests/channel_arena.h"
-
 #define LAPS HAK_CHANNEL_LAPS
-
-static struct channel_arena arena;
-static struct hak_channel_view channel;
-
-static int set_up(void **state)
-{
-	(void)state;
-	return channel_arena_init(&arena);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	channel_arena_deinit(&arena);
-	return 0;
-}
 
 static void open_with(uint32_t capacity)
 {

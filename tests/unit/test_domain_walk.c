@@ -156,6 +156,42 @@ static void sums_are_the_engines(void **state)
 	}
 }
 
+/* Of what is published, or another's, the holder is not said to own for so long. */
+static void the_oldest_unpublished_block_is_bounded(void **state)
+{
+	struct domain_walk *walk;
+	struct books books;
+	uint32_t first;
+
+	setup(&books);
+	must(hak_lease_claim(&books.view, 4, GRANTED, 0, 1, &first));
+	hak_lease_commit(&books.view, 4, first, HAK_LEASE_BLOCKS, hak_class_of(100), 1);
+	books.view.since[first] = 300;
+	must(hak_lease_claim(&books.view, 4, GRANTED, 0, 40, &first));
+	hak_lease_commit(&books.view, 4, first, HAK_LEASE_SPAN, 0, 40);
+	books.view.since[first] = 100;
+	must(hak_lease_claim(&books.view, 3, GRANTED, 0, 1, &first));
+	hak_lease_commit(&books.view, 3, first, HAK_LEASE_SPAN, 0, 1);
+	walk = walk_of(&books);
+	assert_int_equal(walk->member[4].since_ns, hak_since_ns(100));
+	assert_int_equal(walk->member[3].since_ns, UINT64_MAX); /* kept, not in use */
+	domain_walk_free(walk);
+
+	first = HAK_SLABS_PER_SUPERSLAB;
+	assert_int_equal(hak_lease_kind(books.view.lease[first]), HAK_LEASE_SPAN);
+	hak_lease_except(&books.view, first);
+	books.view.half[hak_domain_index(first, 0)] = HAK_HALF_PUBLISHED;
+	walk = walk_of(&books);
+	assert_int_equal(walk->member[4].since_ns, hak_since_ns(300));
+	domain_walk_free(walk);
+	books.view.half[hak_domain_index(first, 0)] = HAK_HALF_T | 5;
+	walk = walk_of(&books);
+	assert_int_equal(walk->member[4].since_ns, hak_since_ns(300));
+	assert_int_equal(walk->member[5].since_ns, hak_since_ns(100));
+	domain_walk_free(walk);
+	teardown(&books);
+}
+
 static void what_a_death_leaves_is_seen(void **state)
 {
 	struct hak_sweep sweep = { .member = 4 };
@@ -265,6 +301,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sums_are_the_engines),
+		cmocka_unit_test(the_oldest_unpublished_block_is_bounded),
 		cmocka_unit_test(what_a_death_leaves_is_seen),
 		cmocka_unit_test(a_walk_beside_writers_ends),
 		cmocka_unit_test(a_hole_stays_one),

@@ -35,6 +35,7 @@ static void little_used_slabs_give_way_to_who_is_in_need(void **state)
 	hak_domain *d = local.d;
 	static char *p[4096];
 	pthread_t thread;
+	uint64_t left;
 	char *cached;
 
 	(void)state;
@@ -73,7 +74,7 @@ static void little_used_slabs_give_way_to_who_is_in_need(void **state)
 		assert_int_equal(pthread_create(&thread, NULL, frees_the_argument, p[i]), 0);
 		assert_int_equal(pthread_join(thread, NULL), 0);
 	}
-	(void)hak_domain_gather(&d->view, 0, SUPERS);
+	(void)hak_domain_gather(&d->view, 0, SUPERS, &left);
 	assert_all_free(d);
 }
 
@@ -82,6 +83,7 @@ static void what_gave_way_is_given_and_published_as_before(void **state)
 {
 	hak_domain *d = local.d;
 	void *p = hak_domain_alloc(d, 64), *q = hak_domain_alloc(d, 64);
+	uint64_t left;
 
 	(void)state;
 	for (uint32_t i = 0; i < 2; i++) {
@@ -98,7 +100,7 @@ static void what_gave_way_is_given_and_published_as_before(void **state)
 	hak_domain_free(d, p);
 	hak_domain_free(d, q);
 	hak_domain_thread_flush(d); /* two more lie in the magazine */
-	(void)hak_domain_gather(&d->view, 0, SUPERS);
+	(void)hak_domain_gather(&d->view, 0, SUPERS, &left);
 	assert_all_free(d);
 }
 

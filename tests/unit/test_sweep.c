@@ -343,6 +343,9 @@ static void what_is_dropped_is_freed_with_the_last_receiver(void **state)
 
 static void empty_orphans_are_gathered(void **state)
 {
+	uint64_t left;
+
+	(void)state;
 	lease(HAK_HOLDER_ORPHAN, 0, hak_class_of(20000), 4);
 	view.half[hak_domain_index(0, 2)] = HAK_HALF_FREED;
 	view.generation[hak_domain_index(0, 3)] = 3;
@@ -353,10 +356,12 @@ static void empty_orphans_are_gathered(void **state)
 	view.half[hak_domain_index(6, 0)] = HAK_HALF_SWEPT;
 	lease(HAK_HOLDER_ORPHAN, 32, 0, 2);
 	view.lease[32] &= ~HAK_LEASE_EXCEPTED;
-	assert_int_equal(hak_domain_gather(&view, 1, 1), 2);
-	assert_int_equal(hak_domain_gather(&view, 0, 1), 4);
-	assert_int_equal(hak_domain_gather(&view, 0, 100), 0);
-	assert_int_equal(hak_domain_gather(&view, 100, 100), 0);
+	assert_int_equal(hak_domain_gather(&view, 1, 1, &left), 2);
+	assert_int_equal(left, 0);
+	assert_int_equal(hak_domain_gather(&view, 0, 1, &left), 4);
+	assert_int_equal(left, 2); /* slabs 4 and 6 */
+	assert_int_equal(hak_domain_gather(&view, 0, 100, &left), 0);
+	assert_int_equal(hak_domain_gather(&view, 100, 100, &left), 0);
 	assert_int_equal(hak_lease_holder(view.lease[4]), HAK_HOLDER_ORPHAN);
 	assert_int_equal(hak_lease_holder(view.lease[5]), LIVING);
 	assert_int_equal(hak_lease_holder(view.lease[7]), HAK_HOLDER_ORPHAN);

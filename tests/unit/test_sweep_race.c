@@ -184,6 +184,7 @@ static void *give_way(void *arg)
 static void what_gave_way_in_between_is_not_taken_apart(void **state)
 {
 	pthread_t thread;
+	uint64_t left;
 
 	(void)state;
 	domain_map(&view, 1, 1);
@@ -191,7 +192,7 @@ static void what_gave_way_in_between_is_not_taken_apart(void **state)
 	gathered = false;
 	assert_int_equal(pthread_create(&thread, NULL, give_way, NULL), 0);
 	while (progress < 20000)
-		(void)hak_domain_gather(&view, 0, 1);
+		(void)hak_domain_gather(&view, 0, 1, &left);
 	gathered = true;
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	domain_unmap(&view);
@@ -200,6 +201,7 @@ static void what_gave_way_in_between_is_not_taken_apart(void **state)
 static void each_block_has_one_owner(void **state)
 {
 	pthread_t threads[2];
+	uint64_t left;
 
 	unit_watchdog();
 	domain_map(&view, 1, 1);
@@ -218,10 +220,10 @@ static void each_block_has_one_owner(void **state)
 		while (progress < BLOCKS)
 			hak_domain_sweep(&view, &sweep, 0, 1);
 		hak_domain_sweep(&view, &sweep, 0, 1);
-		(void)hak_domain_gather(&view, 0, 1);
+		(void)hak_domain_gather(&view, 0, 1, &left);
 		pthread_barrier_wait(&barrier);
 		/* A block that was taken back while it was seen as the dead one's kept the slab. */
-		(void)hak_domain_gather(&view, 0, 1);
+		(void)hak_domain_gather(&view, 0, 1, &left);
 		assert_int_equal(sweep.broken, 0);
 		verify();
 		clean_up();

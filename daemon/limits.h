@@ -86,6 +86,9 @@
 #define LIMIT_DOMAIN_KEEP_PART 8u
 #define LIMIT_DOMAIN_KEEP_MIN  2u
 
+/* Sessions and domains whose tables are counted for one answer to an audit. */
+#define LIMIT_AUDIT_STEP 16u
+
 /* How long a ring that had work is polled before the daemon sleeps on it. */
 #define LIMIT_POLL_NS 50000u
 /* How often what no event announces is looked at: completion rings that were full, processes

@@ -6,7 +6,7 @@
 #include "tests/unit/unit.h"
 
 #include "shared/layout.h"
-#include "shared/report.h"
+#include "shared/report_audit.h"
 #include "shared/reserve.h"
 #include "shared/ring.h"
 #include "shared/wire.h"

@@ -14,7 +14,10 @@
 
 #include "tests/must.h"
 
+/* What a child's exit status says. */
+#define EXIT_AGAIN    76
 #define EXIT_UNTRACED 77
+#define EXIT_MUST     99
 
 /* Markers: instructions are counted from one to the other. */
 static void __attribute__((noinline)) stepper_begin(void)
@@ -50,17 +53,24 @@ static bool await(struct stepper *stepper, int *ret_signal)
 		r = waitpid(stepper->pid, &status, 0);
 	while (r < 0 && errno == EINTR);
 	must(r == stepper->pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 99) {
-		(void)fprintf(stderr, "the victim complained\n");
-		abort();
+	if (WIFSTOPPED(status)) {
+		*ret_signal = WSTOPSIG(status);
+		return true;
 	}
-	if (!WIFSTOPPED(status)) {
-		stepper->where = STEPPER_EXITED;
-		stepper->pid = -1;
-		return false;
-	}
-	*ret_signal = WSTOPSIG(status);
-	return true;
+	must(!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_MUST);
+	must(!WIFSIGNALED(status));
+	stepper->where = STEPPER_EXITED;
+	if (WEXITSTATUS(status) == EXIT_AGAIN)
+		stepper->where = STEPPER_NEVER;
+	if (WEXITSTATUS(status) == EXIT_UNTRACED)
+		stepper->where = STEPPER_DENIED;
+	stepper->pid = -1;
+	return false;
+}
+
+void stepper_again(void)
+{
+	_exit(EXIT_AGAIN);
 }
 
 static void go(const struct stepper *stepper, int how)
@@ -83,7 +93,7 @@ static void __attribute__((noreturn)) run(const struct stepper_path *path, void 
 	_exit(98); /* it is killed before */
 }
 
-bool stepper_start(struct stepper *stepper, const struct stepper_path *path, void (*begin)(void))
+void stepper_start(struct stepper *stepper, const struct stepper_path *path, void (*begin)(void))
 {
 	int signal = 0;
 
@@ -93,17 +103,16 @@ bool stepper_start(struct stepper *stepper, const struct stepper_path *path, voi
 	if (!stepper->pid)
 		run(path, begin);
 	if (!await(stepper, &signal))
-		return false;
+		return;
 	must(signal == SIGSTOP);
 	must(ptrace(PTRACE_SETOPTIONS, stepper->pid, NULL,
 		    (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) == 0);
 	if (!path->is_short)
-		return true;
+		return;
 	while (pc_of(stepper->pid) != (uintptr_t)stepper_begin) {
 		go(stepper, PTRACE_SINGLESTEP);
 		must(await(stepper, &signal));
 	}
-	return true;
 }
 
 void stepper_step(struct stepper *stepper)
@@ -135,7 +144,7 @@ void stepper_kill(struct stepper *stepper)
 {
 	int status;
 
-	if (stepper->where == STEPPER_EXITED)
+	if (stepper->pid < 0)
 		return;
 	must(kill(stepper->pid, SIGKILL) == 0);
 	do

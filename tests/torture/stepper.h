@@ -30,6 +30,8 @@ enum stepper_where {
 	STEPPER_INSIDE,
 	STEPPER_OVER,   /* of the path: the child stands behind it */
 	STEPPER_EXITED, /* the child ended by itself, as it was to */
+	STEPPER_NEVER,  /* it did not come to its path: see stepper_again() */
+	STEPPER_DENIED, /* this machine does not let us trace */
 };
 
 struct stepper {
@@ -37,9 +39,11 @@ struct stepper {
 	enum stepper_where where;
 };
 
-/* A child at the beginning of its path. `begin` is called in it before all else. False: this
- * machine does not let us trace. */
-bool stepper_start(struct stepper *stepper, const struct stepper_path *path, void (*begin)(void));
+/* A child at the beginning of its path, or NEVER, or DENIED. `begin` is called in it before all
+ * else. */
+void stepper_start(struct stepper *stepper, const struct stepper_path *path, void (*begin)(void));
+/* In the child: this machine is overrun, another one may have more luck. */
+void stepper_again(void) __attribute__((noreturn));
 /* One instruction on; a system call is one. */
 void stepper_step(struct stepper *stepper);
 /* To the next beginning or end of a system call. */

@@ -12,10 +12,16 @@
 
 #define SIZE  1000u /* of the block that a path is about */
 #define LARGE 8192u /* of the blocks whose magazines hold few */
-#define BATCH 24u
-#define SALT  77u
+#define BATCH 40u
+/* How many blocks make the next allocation a refill, and one of a slab not had before; how many
+ * frees make the next one a flush. The counts of instructions say whether that is still so. */
+#define TO_REFILL 8u
+#define TO_LEASE  16u
+#define TO_FLUSH  12u
+#define SALT      77u
 
 static void *mine[BATCH];
+/* The survivor's keeps both ends open, so that nobody is told that the others are gone. */
 static hak_channel *channel;
 
 static void note(void *p)
@@ -51,10 +57,24 @@ static void has_none(void)
 {
 }
 
-static void has_large_blocks(void)
+static void has_an_empty_magazine(void)
+{
+	for (unsigned i = 0; i < TO_REFILL; i++)
+		mine[i] = make(SIZE);
+}
+
+static void has_a_full_slab(void)
+{
+	for (unsigned i = 0; i < TO_LEASE; i++)
+		mine[i] = make(LARGE);
+}
+
+static void has_a_full_magazine(void)
 {
 	for (unsigned i = 0; i < BATCH; i++)
 		mine[i] = make(LARGE);
+	for (unsigned i = 0; i < TO_FLUSH; i++)
+		hak_domain_free(peer_domain, mine[i]);
 }
 
 static void has_a_span(void)
@@ -72,15 +92,14 @@ static void frees(void)
 	hak_domain_free(peer_domain, mine[1]);
 }
 
-static void refills(void)
+static void allocates_a_large_one(void)
 {
 	must(hak_domain_alloc(peer_domain, LARGE));
 }
 
-static void flushes(void)
+static void frees_a_large_one(void)
 {
-	for (unsigned i = 0; i < BATCH; i++)
-		hak_domain_free(peer_domain, mine[i]);
+	hak_domain_free(peer_domain, mine[TO_FLUSH]);
 }
 
 static void allocates_a_span(void)
@@ -214,53 +233,53 @@ static int64_t finds_it_given(uint64_t over)
 	return 1;
 }
 
-/* Once, or not at all. */
+static int64_t has_a_channel(uint64_t unused)
+{
+	if (!channel)
+		must(hak_channel_open(&channel, peer_domain, "c", 8, HAK_SEND | HAK_RECV) == 0);
+	return 0;
+}
+
+/* What is in the channel: the path's block, once, or nothing. */
+static bool takes_it_out(void)
+{
+	void *p, *again;
+	int r = hak_channel_recv(channel, &p, 0);
+
+	if (r < 0) {
+		must(r == -EAGAIN);
+		return false;
+	}
+	must(p == noted() && peer_is_filled(p, SIZE, SALT));
+	must(hak_channel_recv(channel, &again, 0) == -EAGAIN);
+	hak_domain_free(peer_domain, p);
+	return true;
+}
+
 static int64_t finds_it_sent(uint64_t over)
 {
-	hak_channel *c;
-	void *p, *again;
-	int r;
+	bool is_there = takes_it_out();
 
-	must(hak_channel_open(&c, peer_domain, "c", 8, HAK_RECV) == 0);
-	r = hak_channel_recv(c, &p, 0);
-	must(r == 0 || !over);
-	if (r == 0) {
-		must(p == noted() && peer_is_filled(p, SIZE, SALT));
-		must(hak_channel_recv(c, &again, 0) < 0);
-		hak_domain_free(peer_domain, p);
-	}
-	(void)hak_channel_close(c);
-	return r == 0;
+	must(is_there || !over);
+	return is_there;
 }
 
 static int64_t sends_one(uint64_t unused)
 {
-	hak_channel *c;
 	void *p = make(SIZE);
 
-	must(hak_channel_open(&c, peer_domain, "c", 8, HAK_SEND) == 0);
-	must(hak_channel_send(c, p, 0) == 0);
-	(void)hak_channel_close(c);
+	(void)has_a_channel(0);
+	must(hak_channel_send(channel, p, 0) == 0);
 	note(p);
 	return 0;
 }
 
 static int64_t finds_it_received(uint64_t over)
 {
-	hak_channel *c;
-	void *p, *again;
-	int r;
+	bool is_there = takes_it_out();
 
-	must(hak_channel_open(&c, peer_domain, "c", 8, HAK_RECV) == 0);
-	r = hak_channel_recv(c, &p, 0);
-	must(r < 0 || !over);
-	if (r == 0) {
-		must(p == noted() && peer_is_filled(p, SIZE, SALT));
-		must(hak_channel_recv(c, &again, 0) < 0);
-		hak_domain_free(peer_domain, p);
-	}
-	(void)hak_channel_close(c);
-	return r < 0;
+	must(!is_there || !over);
+	return !is_there;
 }
 
 /* The root names a published block, or nothing. */
@@ -318,19 +337,21 @@ static int64_t finds_it_unnamed(uint64_t over)
 static const struct torture_path paths[] = {
 	PATH("allocate", has_blocks, allocates, NULL, NULL, 1000),
 	PATH("free", has_blocks, frees, NULL, NULL, 1000),
-	PATH("refill", has_none, refills, NULL, NULL, 250),
-	PATH("flush", has_large_blocks, flushes, NULL, NULL, 250),
-	PATH("allocate a span", has_none, allocates_a_span, NULL, NULL, 150),
-	PATH("free a span", has_a_span, frees_a_span, NULL, NULL, 150),
+	PATH("refill", has_an_empty_magazine, allocates, NULL, NULL, 1000),
+	PATH("flush", has_a_full_magazine, frees_a_large_one, NULL, NULL, 1000),
+	PATH("allocate first", has_none, allocates, NULL, NULL, 40),
+	PATH("lease a slab", has_a_full_slab, allocates_a_large_one, NULL, NULL, 100),
+	PATH("allocate a span", has_none, allocates_a_span, NULL, NULL, 60),
+	PATH("free a span", has_a_span, frees_a_span, NULL, NULL, 100),
 	PATH("make a ref", has_blocks, makes_a_ref, NULL, NULL, 1000),
 	PATH("publish", has_blocks, publishes, NULL, finds_it_published, 1000),
 	PATH("claim", has_none, claims, publishes_one, finds_it_claimed, 1000),
-	PATH("claim by ref", has_none, claims_by_ref, publishes_one, finds_it_claimed, 1000),
+	PATH("claim by ref", has_none, claims_by_ref, publishes_one, finds_it_claimed, 200),
 	PATH("give", has_blocks, gives, NULL, finds_it_given, 1000),
-	PATH("send", has_a_sender, sends, NULL, finds_it_sent, 1000),
+	PATH("send", has_a_sender, sends, has_a_channel, finds_it_sent, 1000),
 	PATH("receive", has_a_receiver, receives, sends_one, finds_it_received, 1000),
-	PATH("set a root", has_a_ref, names, NULL, finds_it_named, 400),
-	PATH("clear a root", has_none, takes_the_name_away, names_one, finds_it_unnamed, 250),
+	PATH("set a root", has_a_ref, names, NULL, finds_it_named, 200),
+	PATH("clear a root", has_none, takes_the_name_away, names_one, finds_it_unnamed, 150),
 };
 
 static void path_named(const char *name)
@@ -352,8 +373,10 @@ static void path_named(const char *name)
 
 KILLED(killed_at_each_instruction_of_allocate, "allocate")
 KILLED(killed_at_each_instruction_of_free, "free")
-KILLED(killed_in_refill, "refill")
-KILLED(killed_in_flush, "flush")
+KILLED(killed_at_each_instruction_of_refill, "refill")
+KILLED(killed_at_each_instruction_of_flush, "flush")
+KILLED(killed_in_the_first_allocation, "allocate first")
+KILLED(killed_while_a_slab_is_leased, "lease a slab")
 KILLED(killed_while_a_span_is_taken, "allocate a span")
 KILLED(killed_while_a_span_is_freed, "free a span")
 KILLED(killed_at_each_instruction_of_making_a_ref, "make a ref")
@@ -371,8 +394,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_at_each_instruction_of_allocate),
 		cmocka_unit_test(killed_at_each_instruction_of_free),
-		cmocka_unit_test(killed_in_refill),
-		cmocka_unit_test(killed_in_flush),
+		cmocka_unit_test(killed_at_each_instruction_of_refill),
+		cmocka_unit_test(killed_at_each_instruction_of_flush),
+		cmocka_unit_test(killed_in_the_first_allocation),
+		cmocka_unit_test(killed_while_a_slab_is_leased),
 		cmocka_unit_test(killed_while_a_span_is_taken),
 		cmocka_unit_test(killed_while_a_span_is_freed),
 		cmocka_unit_test(killed_at_each_instruction_of_making_a_ref),

@@ -84,8 +84,8 @@ static void become_victim(void)
 
 	(void)close_range(3, ~0U, 0);
 	must(!hak_init(&options));
-	if (!victim_is_heap)
-		must(peer_join(0) == 0);
+	if (!victim_is_heap && peer_join(0) < 0)
+		stepper_again();
 }
 
 /* ---- audit ---- */
@@ -171,6 +171,22 @@ static void audit_all(const char *what, uint32_t at)
 
 /* ---- a path ---- */
 
+/* A victim at the beginning of its path; false: none can be had. */
+static bool begin(struct stepper *victim, const struct torture_path *path)
+{
+	if (path->before)
+		(void)peer_do(&run.survivor, path->before, 0);
+	for (unsigned tries = 0; tries < 100; tries++) {
+		stepper_start(victim, &path->step, become_victim);
+		if (victim->where == STEPPER_INSIDE)
+			return true;
+		must(victim->where != STEPPER_EXITED);
+		if (victim->where == STEPPER_DENIED)
+			break;
+	}
+	return false;
+}
+
 /* One life and death; true: the path was through before. */
 static bool kill_at(const struct torture_path *path, uint32_t calls, uint32_t steps,
 		    int64_t *ret_seen)
@@ -178,12 +194,10 @@ static bool kill_at(const struct torture_path *path, uint32_t calls, uint32_t st
 	struct stepper victim;
 	bool over;
 
-	if (path->before)
-		(void)peer_do(&run.survivor, path->before, 0);
-	must(stepper_start(&victim, &path->step, become_victim));
+	must(begin(&victim, path));
 	for (uint32_t i = 0; i < calls; i++)
 		stepper_to_syscall(&victim);
-	for (uint32_t i = 0; i < steps; i++)
+	for (uint32_t i = 0; i < steps && victim.where == STEPPER_INSIDE; i++)
 		stepper_step(&victim);
 	over = victim.where != STEPPER_INSIDE;
 	stepper_kill(&victim);
@@ -200,9 +214,7 @@ static uint32_t measure(const struct torture_path *path)
 	struct stepper victim;
 	uint32_t n = 0;
 
-	if (path->before)
-		(void)peer_do(&run.survivor, path->before, 0);
-	if (!stepper_start(&victim, &path->step, become_victim))
+	if (!begin(&victim, path))
 		return 0;
 	while (victim.where == STEPPER_INSIDE && n < STEPS_MAX) {
 		if (path->step.is_short)
@@ -220,24 +232,35 @@ static uint32_t measure(const struct torture_path *path)
 	return n;
 }
 
-static uint32_t every_instruction(const struct torture_path *path, uint32_t n, uint32_t *ret_first)
+/* From the first on, until one is behind the path: its length may not be what it was. */
+static uint32_t every_instruction(const struct torture_path *path, uint32_t *ret_first)
 {
-	uint32_t points = run.all || n <= path->points ? n : path->points, kills = 0;
+	uint32_t at = 0;
+	int64_t seen;
 
-	for (uint32_t i = 0; i <= points; i++) {
-		/* Of a path that is sampled, one by chance of each piece. */
-		uint64_t from = (uint64_t)i * n / (points ? points : 1);
-		uint32_t at = (uint32_t)from;
-		int64_t seen;
+	while (!kill_at(path, 0, at, &seen)) {
+		if (seen && at < *ret_first)
+			*ret_first = at;
+		must(++at < STEPS_MAX);
+	}
+	return at + 1;
+}
 
-		if (points < n && i < points)
-			at += (uint32_t)(next_random() % ((n + points - 1) / points));
+/* One by chance of each piece. */
+static uint32_t some_instructions(const struct torture_path *path, uint32_t n, uint32_t *ret_first)
+{
+	int64_t seen;
+
+	for (uint32_t i = 0; i < path->points; i++) {
+		uint32_t from = (uint32_t)((uint64_t)i * n / path->points);
+		uint32_t to = (uint32_t)((uint64_t)(i + 1) * n / path->points);
+		uint32_t at = from + (uint32_t)(next_random() % (to - from));
+
 		(void)kill_at(path, 0, at, &seen);
 		if (seen && at < *ret_first)
 			*ret_first = at;
-		kills++;
 	}
-	return kills;
+	return path->points;
 }
 
 static uint32_t every_call(const struct torture_path *path, uint32_t n)
@@ -285,19 +308,23 @@ void torture_run(const struct torture_path *path)
 
 	victim_is_heap = path->is_heap;
 	run.n_ns = 0;
-	n = measure(path);
+	/* Twice: the first time, there may be more to do. */
+	n = measure(path) ? measure(path) : 0;
 	if (!n) {
 		print_message("# no tracing here\n");
 		skip();
 	}
 	if (path->step.is_short) {
-		kills = every_instruction(path, n, &first);
-		print_message("# %s: %u instructions, %u kills%s", path->step.name, n, kills,
+		int64_t seen;
+
+		kills = run.all || n <= path->points ? every_instruction(path, &first)
+						     : some_instructions(path, n, &first);
+		/* And right behind it, by when it is done. */
+		must(kill_at(path, 0, STEPS_MAX, &seen) && seen);
+		print_message("# %s: %u instructions, %u kills%s", path->step.name, n, kills + 1,
 			      path->after ? "" : "\n");
-		if (path->after && first <= n)
-			print_message(", done from %u on\n", first);
-		else if (path->after)
-			print_message(", never seen done\n");
+		if (path->after)
+			print_message(", seen done from %u on\n", first);
 	} else {
 		kills = every_call(path, n);
 		print_message("# %s: %u beginnings and ends of system calls, %u kills\n",

@@ -122,12 +122,12 @@ static bool on_bye(struct conn *conn)
 	return false;
 }
 
-static bool on_query(struct conn *conn, uint32_t what)
+static bool on_query(struct conn *conn, const struct hak_wire_query_body *query)
 {
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_REPORT);
 	int fd, r;
 
-	r = report_build(&fd, &frame.report, conn->daemon, what);
+	r = report_build(&fd, &frame.report, conn->daemon, query);
 	if (r == -EINVAL)
 		return refuse(conn, r, "unknown QUERY");
 	if (r < 0)
@@ -159,7 +159,7 @@ bool handshake_packet(struct conn *conn, const void *bytes, ssize_t n)
 	case HAK_WIRE_BYE:
 		return on_bye(conn);
 	case HAK_WIRE_QUERY:
-		return on_query(conn, frame.query.what);
+		return on_query(conn, &frame.query);
 	case HAK_WIRE_DOMAIN_ATTR:
 	case HAK_WIRE_DOMAIN_OPEN:
 	case HAK_WIRE_DOMAIN_CLOSE:

@@ -89,6 +89,9 @@
 /* Members of a domain are told at most once in so long that somebody was refused. */
 #define LIMIT_NEED_TOLD_NS UINT64_C(10000000)
 
+/* Sessions and domains whose tables are counted for one answer to an audit. */
+#define LIMIT_AUDIT_STEP 16u
+
 /* How long a ring that had work is polled before the daemon sleeps on it. */
 #define LIMIT_POLL_NS 50000u
 /* How often what no event announces is looked at: completion rings that were full, processes

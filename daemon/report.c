@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/audit.h"
 #include "daemon/bell.h"
 #include "daemon/daemon.h"
 #include "daemon/os.h"
@@ -191,37 +192,39 @@ static const struct answer {
 	uint32_t what;
 	uint32_t record_size;
 	uint64_t (*max)(const struct daemon *daemon);
-	uint64_t (*fill)(void *records, const struct daemon *daemon);
+	uint64_t (*fill)(void *records, const struct daemon *daemon); /* NULL: audit_fill() */
 } answers[] = {
 	{ HAK_QUERY_STATUS, sizeof(struct hak_report_status), one, fill_status },
 	{ HAK_QUERY_SESSIONS, sizeof(struct hak_report_session), max_sessions, fill_sessions },
 	{ HAK_QUERY_LIMITS, sizeof(struct hak_report_limit), report_limits_max,
 	  report_limits_fill },
 	{ HAK_QUERY_DOMAINS, sizeof(struct hak_report_domain), max_domains, fill_domains },
+	{ HAK_QUERY_AUDIT, sizeof(struct hak_report_audit), audit_max, NULL },
 };
 
 int report_build(int *ret_fd, struct hak_wire_report *ret_body, const struct daemon *daemon,
-		 uint32_t what)
+		 const struct hak_wire_query_body *query)
 {
-	struct hak_wire_report body = { .what = what };
+	struct hak_wire_report body = { .what = query->what };
 	const struct answer *answer = NULL;
 	void *records;
 	size_t size;
 	int r;
 
 	for (size_t i = 0; i < hak_array_size(answers); i++) {
-		if (answers[i].what == what)
+		if (answers[i].what == query->what)
 			answer = &answers[i];
 	}
 	if (!answer)
 		return -EINVAL;
-	/* One record at least: an empty file can't be mapped. */
-	size = (answer->max(daemon) + 1) * answer->record_size;
-	records = calloc(1, size);
+	records = calloc(answer->max(daemon) + 1, answer->record_size);
 	if (!records)
 		return -ENOMEM;
 	body.record_size = answer->record_size;
-	body.count = answer->fill(records, daemon);
+	body.count = answer->fill ? answer->fill(records, daemon)
+				  : audit_fill(records, daemon, query->after);
+	/* One record at least: an empty file can't be mapped. */
+	size = (body.count + 1) * answer->record_size;
 	r = sealed_file(ret_fd, records, size);
 	free(records);
 	if (r == 0)

@@ -8,4 +8,4 @@ struct daemon;
 
 /* The descriptor (owned by the caller) and the frame's body. -EINVAL: no such query. */
 int report_build(int *ret_fd, struct hak_wire_report *ret_body, const struct daemon *daemon,
-		 uint32_t what);
+		 const struct hak_wire_query_body *query);

@@ -258,3 +258,15 @@ uint64_t stock_regions(const struct stock *stock)
 		n += stock->shelf[p].n_ready;
 	return n;
 }
+
+void stock_each(const struct stock *stock, stock_fn *fn, void *arg)
+{
+	for (uint32_t p = 0; p < HAK_PARTS_MAX; p++) {
+		struct list *at, *tmp;
+
+		list_for_each(at, tmp, &stock->shelf[p].ready)
+			fn(arg, &hak_container_of(at, struct stocked, link)->region, false);
+		list_for_each(at, tmp, &stock->shelf[p].making)
+			fn(arg, &hak_container_of(at, struct stocked, link)->region, true);
+	}
+}

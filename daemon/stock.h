@@ -55,6 +55,9 @@ int stock_take(struct stock *stock, pid_t pid, struct region *ret_region);
 bool stock_tick(struct stock *stock);
 /* Drops what is ready (memory is short), until somebody takes one again. */
 void stock_drop(struct stock *stock);
+/* Looks at all regions, those in the making included. */
+typedef void stock_fn(void *arg, const struct region *region, bool making);
+void stock_each(const struct stock *stock, stock_fn *fn, void *arg);
 /* Superslabs that are warm here, in so many regions. */
 uint64_t stock_superslabs(const struct stock *stock);
 uint64_t stock_regions(const struct stock *stock);

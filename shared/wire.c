@@ -48,6 +48,7 @@ static bool body_ok(const struct hak_wire_frame *f)
 		return all_zero(f->bytes, sizeof(f->bytes));
 	case HAK_WIRE_QUERY:
 		return !f->query.reserved0 &&
+		       (!f->query.after || f->query.what == HAK_QUERY_AUDIT) &&
 		       all_zero(f->query.reserved, sizeof(f->query.reserved));
 	case HAK_WIRE_REPORT:
 		return all_zero(f->report.reserved, sizeof(f->report.reserved));

@@ -70,6 +70,7 @@ enum hak_wire_query {
 	HAK_QUERY_SESSIONS = 2, /* struct hak_report_session, one each */
 	HAK_QUERY_LIMITS = 3,   /* struct hak_report_limit, one for each limit and whom it binds */
 	HAK_QUERY_DOMAINS = 4,  /* struct hak_report_domain, one each */
+	HAK_QUERY_AUDIT = 5,    /* struct hak_report_audit: report_audit.h */
 };
 
 #define HAK_HELLO_RESUME 1u
@@ -103,7 +104,8 @@ struct hak_wire_refused {
 struct hak_wire_query_body {
 	uint32_t what;
 	uint32_t reserved0;
-	uint64_t reserved[6];
+	uint64_t after; /* AUDIT: where to go on, 0: from the beginning; else 0 */
+	uint64_t reserved[5];
 };
 
 struct hak_wire_report {
@@ -206,6 +208,7 @@ HAK_PIN_SIZE(struct hak_wire_welcome, 56);
 HAK_PIN_FIELD(struct hak_wire_welcome, session_id, 8);
 HAK_PIN_SIZE(struct hak_wire_refused, 56);
 HAK_PIN_SIZE(struct hak_wire_query_body, 56);
+HAK_PIN_FIELD(struct hak_wire_query_body, after, 8);
 HAK_PIN_SIZE(struct hak_wire_report, 56);
 HAK_PIN_SIZE(struct hak_wire_domain_attr, 56);
 HAK_PIN_SIZE(struct hak_wire_domain_open, 56);

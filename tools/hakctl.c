@@ -7,6 +7,7 @@
 
 #include "libclient/include/hakmem.h"
 #include "shared/sys.h"
+#include "tools/audit.h"
 #include "tools/domain_look.h"
 #include "tools/query.h"
 #include "tools/render.h"
@@ -25,6 +26,7 @@ static const char help[] =
 	"  who NAME       what each of its members holds and owns\n"
 	"  leaks NAME     what may have been forgotten in it\n"
 	"  orphans [NAME] memory of domains whose holder died, and that is nobody's yet\n"
+	"  audit          where every byte is, and whether all the books add up\n"
 	"  version        the version of hakctl and of the protocol; asks no daemon\n"
 	"\n"
 	"  --socket PATH  the daemon's socket (default $HAKMEM_SOCKET, then\n"
@@ -37,7 +39,8 @@ static const char help[] =
 	"says why the last request for memory was refused: a key of hakmemd.conf(5), or memory.\n"
 	"\n"
 	"exit status: 0  done\n"
-	"             1  no daemon, an answer that is none, a refusal; the reason is on stderr\n"
+	"             1  no daemon, an answer that is none, a refusal; the reason is on stderr;\n"
+	"                or audit found something that does not add up\n"
 	"             2  wrong arguments\n";
 
 struct arguments {
@@ -186,13 +189,19 @@ static int orphans(const struct arguments *args)
 	return domain_list_orphans(args->socket, args->json, args->name);
 }
 
+static int audit(const struct arguments *args)
+{
+	return audit_command(args->socket, args->json);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct arguments *args);
 } commands[] = {
 	{ "status", status },   { "sessions", sessions }, { "limits", limits },
 	{ "domains", domains }, { "domain", domain },     { "who", domain },
-	{ "leaks", domain },    { "orphans", orphans },   { "version", version },
+	{ "leaks", domain },    { "orphans", orphans },   { "audit", audit },
+	{ "version", version },
 };
 
 static const char *default_socket(void)

@@ -76,6 +76,24 @@ int os_read_at(int fd, void *buf, size_t size, uint64_t off)
 	return 0;
 }
 
+int os_next_data(int fd, uint64_t off, uint64_t end, uint64_t *ret_from, uint64_t *ret_to)
+{
+	off_t from = lseek(fd, (off_t)off, SEEK_DATA), to;
+
+	if (from < 0 && errno != ENXIO)
+		return -errno;
+	if (from < 0 || (uint64_t)from >= end) {
+		*ret_from = *ret_to = end;
+		return 0;
+	}
+	to = lseek(fd, from, SEEK_HOLE);
+	if (to < 0)
+		return -errno;
+	*ret_from = (uint64_t)from;
+	*ret_to = (uint64_t)to < end ? (uint64_t)to : end;
+	return 0;
+}
+
 int os_file_size(int fd, uint64_t *ret_size)
 {
 	struct stat st;

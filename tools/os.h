@@ -19,6 +19,8 @@ int os_connect(int *ret_fd, const char *path, int timeout_ms);
 int os_wait_readable(int fd, int timeout_ms);
 /* Reads exactly `size` bytes of a file; -ENODATA where it is shorter. */
 int os_read_at(int fd, void *buf, size_t size, uint64_t off);
+/* The next piece of [off, end) that a file holds memory for; all of it a hole: both are `end`. */
+int os_next_data(int fd, uint64_t off, uint64_t end, uint64_t *ret_from, uint64_t *ret_to);
 /* Bytes of a regular file; -EINVAL for anything else. */
 int os_file_size(int fd, uint64_t *ret_size);
 

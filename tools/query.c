@@ -44,7 +44,8 @@ static int read_records(struct query *query, const struct hak_wire_report *repor
 	return 0;
 }
 
-int query_run(struct query *query, const char *path, enum hak_wire_query what, size_t record_size)
+int query_run_from(struct query *query, const char *path, enum hak_wire_query what, uint64_t after,
+		   size_t record_size)
 {
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_QUERY);
 	HAK_CLEAN(hak_sys_closep) int fd = -1;
@@ -52,6 +53,7 @@ int query_run(struct query *query, const char *path, enum hak_wire_query what, s
 	int r = talk_init(talk, path);
 
 	frame.query.what = what;
+	frame.query.after = after;
 	if (r == 0)
 		r = talk_ask(talk, &frame, &frame, &fd, 1);
 	if (r == 0 && (frame.type != HAK_WIRE_REPORT || frame.report.what != what))
@@ -60,6 +62,11 @@ int query_run(struct query *query, const char *path, enum hak_wire_query what, s
 		r = read_records(query, &frame.report, fd, record_size);
 	talk_deinit(talk);
 	return r;
+}
+
+int query_run(struct query *query, const char *path, enum hak_wire_query what, size_t record_size)
+{
+	return query_run_from(query, path, what, 0, record_size);
 }
 
 void query_deinit(struct query *query)

@@ -21,4 +21,7 @@ struct query {
 
 /* 0, or -1 and query->talk.error. query_deinit() in either case. */
 int query_run(struct query *query, const char *path, enum hak_wire_query what, size_t record_size);
+/* The same of an answer in several parts: what comes behind `after`, 0 for the first. */
+int query_run_from(struct query *query, const char *path, enum hak_wire_query what, uint64_t after,
+		   size_t record_size);
 void query_deinit(struct query *query);

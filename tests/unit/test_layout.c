@@ -6,7 +6,7 @@
 #include "tests/unit/unit.h"
 
 #include "shared/layout.h"
-#include "shared/report.h"
+#include "shared/report_audit.h"
 #include "shared/reserve.h"
 #include "shared/ring.h"
 #include "shared/wire.h"
@@ -160,7 +160,8 @@ static const struct number frames[] = {
 	SIZE(hak_wire_query_body, 56),
 	FIELD(hak_wire_query_body, what, 0),
 	FIELD(hak_wire_query_body, reserved0, 4),
-	FIELD(hak_wire_query_body, reserved, 8),
+	FIELD(hak_wire_query_body, after, 8),
+	FIELD(hak_wire_query_body, reserved, 16),
 	SIZE(hak_wire_report, 56),
 	FIELD(hak_wire_report, what, 0),
 	FIELD(hak_wire_report, record_size, 4),
@@ -203,6 +204,33 @@ static const struct number frames[] = {
 };
 
 static const struct number records[] = {
+	SIZE(hak_report_audit, 200),
+	FIELD(hak_report_audit, scope, 0),
+	FIELD(hak_report_audit, fault, 4),
+	FIELD(hak_report_audit, owner, 8),
+	FIELD(hak_report_audit, left, 16),
+	FIELD(hak_report_audit, right, 24),
+	FIELD(hak_report_audit, pid, 32),
+	FIELD(hak_report_audit, uid, 36),
+	FIELD(hak_report_audit, name, 40),
+	WIDTH(hak_report_audit, name, 32),
+	FIELD(hak_report_audit, total, 72),
+	FIELD(hak_report_audit, charged, 80),
+	FIELD(hak_report_audit, leased, 88),
+	FIELD(hak_report_audit, frozen, 96),
+	FIELD(hak_report_audit, reserve, 104),
+	FIELD(hak_report_audit, building, 112),
+	FIELD(hak_report_audit, warm, 120),
+	FIELD(hak_report_audit, waste, 128),
+	FIELD(hak_report_audit, absent, 136),
+	FIELD(hak_report_audit, file, 144),
+	FIELD(hak_report_audit, touched, 152),
+	FIELD(hak_report_audit, sessions, 160),
+	FIELD(hak_report_audit, domains, 168),
+	FIELD(hak_report_audit, descriptors, 176),
+	FIELD(hak_report_audit, open_fds, 184),
+	FIELD(hak_report_audit, unlinked, 192),
+	FIELD(hak_report_audit, ending, 196),
 	SIZE(hak_report_domain, 136),
 	FIELD(hak_report_domain, name, 0),
 	WIDTH(hak_report_domain, name, 32),

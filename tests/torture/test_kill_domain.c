@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A member is killed at each instruction of what members do without the daemon: allocate, free,
+ * refill, flush, publish, claim, give, send, receive, name a root.
+ */
+#include "tests/torture/torture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/must.h"
+
+#define SIZE  1000u /* of the block that a path is about */
+#define LARGE 8192u /* of the blocks whose magazines hold few */
+#define BATCH 40u
+/* How many blocks make the next allocation a refill, and one of a slab not had before; how many
+ * frees make the next one a flush. The counts of instructions say whether that is still so. */
+#define TO_REFILL 8u
+#define TO_LEASE  16u
+#define TO_FLUSH  12u
+#define SALT      77u
+
+static void *mine[BATCH];
+/* The survivor's keeps both ends open, so that nobody is told that the others are gone. */
+static hak_channel *channel;
+
+static void note(void *p)
+{
+	peer_board->word[TORTURE_BLOCK] = (uintptr_t)p;
+}
+
+static void *noted(void)
+{
+	return (void *)(uintptr_t)peer_board->word[TORTURE_BLOCK];
+}
+
+static void *make(size_t size)
+{
+	void *p = hak_domain_alloc(peer_domain, size);
+
+	must(p);
+	peer_fill(p, size, SALT);
+	return p;
+}
+
+/* ---- victims ---- */
+
+static void has_blocks(void)
+{
+	for (unsigned i = 0; i < 4; i++)
+		mine[i] = make(SIZE);
+	hak_domain_free(peer_domain, mine[0]);
+	note(mine[1]);
+}
+
+/* In a slab with exceptions: whether the one that it gets has some depends on who died before.
+ * "make a ref" is the path of a slab's first. */
+static void has_excepted_blocks(void)
+{
+	has_blocks();
+	must(hak_ref_of(peer_domain, mine[2]));
+}
+
+static void has_none(void)
+{
+}
+
+static void has_an_empty_magazine(void)
+{
+	for (unsigned i = 0; i < TO_REFILL; i++)
+		mine[i] = make(SIZE);
+}
+
+static void has_a_full_slab(void)
+{
+	for (unsigned i = 0; i < TO_LEASE; i++)
+		mine[i] = make(LARGE);
+}
+
+static void has_a_full_magazine(void)
+{
+	for (unsigned i = 0; i < BATCH; i++)
+		mine[i] = make(LARGE);
+	for (unsigned i = 0; i < TO_FLUSH; i++)
+		hak_domain_free(peer_domain, mine[i]);
+}
+
+static void has_a_span(void)
+{
+	mine[0] = make(300000);
+}
+
+static void allocates(void)
+{
+	must(hak_domain_alloc(peer_domain, SIZE));
+}
+
+static void frees(void)
+{
+	hak_domain_free(peer_domain, mine[1]);
+}
+
+static void allocates_a_large_one(void)
+{
+	must(hak_domain_alloc(peer_domain, LARGE));
+}
+
+static void frees_a_large_one(void)
+{
+	hak_domain_free(peer_domain, mine[TO_FLUSH]);
+}
+
+static void allocates_a_span(void)
+{
+	must(hak_domain_alloc(peer_domain, 300000));
+}
+
+static void frees_a_span(void)
+{
+	hak_domain_free(peer_domain, mine[0]);
+}
+
+static void publishes(void)
+{
+	must(hak_publish(peer_domain, mine[1]) == 0);
+}
+
+static void gives(void)
+{
+	must(hak_give(peer_domain, mine[1], peer_board->word[TORTURE_SURVIVOR]) == 0);
+}
+
+static void claims(void)
+{
+	must(hak_claim(peer_domain, noted()) == 0);
+}
+
+static void claims_by_ref(void)
+{
+	void *p;
+
+	must(hak_claim_ref(peer_domain, peer_board->word[TORTURE_REF], &p) == 0 && p == noted());
+}
+
+static void has_a_sender(void)
+{
+	has_excepted_blocks();
+	must(hak_channel_open(&channel, peer_domain, "c", 8, HAK_SEND) == 0);
+}
+
+static void has_a_receiver(void)
+{
+	must(hak_channel_open(&channel, peer_domain, "c", 8, HAK_RECV) == 0);
+}
+
+static void sends(void)
+{
+	must(hak_channel_send(channel, mine[1], 0) == 0);
+}
+
+static void receives(void)
+{
+	void *p;
+
+	must(hak_channel_recv(channel, &p, 0) == 0 && p == noted());
+}
+
+static void has_a_ref(void)
+{
+	has_blocks();
+	peer_board->word[TORTURE_REF] = hak_ref_of(peer_domain, mine[1]);
+}
+
+static void names(void)
+{
+	must(hak_root_set(peer_domain, "root", peer_board->word[TORTURE_REF], 0) == 0);
+}
+
+static void takes_the_name_away(void)
+{
+	must(hak_root_set(peer_domain, "root", 0, peer_board->word[TORTURE_REF]) == 0);
+}
+
+static void makes_a_ref(void)
+{
+	must(hak_ref_of(peer_domain, mine[1]));
+}
+
+/* ---- the survivor ---- */
+
+static int64_t publishes_one(uint64_t unused)
+{
+	void *p = make(SIZE);
+
+	peer_board->word[TORTURE_REF] = hak_ref_of(peer_domain, p);
+	must(hak_publish(peer_domain, p) == 0);
+	note(p);
+	return 0;
+}
+
+/* Published exactly once, with its contents, or free. */
+static int64_t finds_it_published(uint64_t over)
+{
+	void *p = noted();
+	int r = hak_claim(peer_domain, p);
+
+	must(r == 0 || !over);
+	if (r < 0)
+		return 0;
+	must(peer_is_filled(p, SIZE, SALT) && hak_claim(peer_domain, p) == -EALREADY);
+	hak_domain_free(peer_domain, p);
+	return 1;
+}
+
+/* Still published, or the victim's, whose sweep has freed it. */
+static int64_t finds_it_claimed(uint64_t over)
+{
+	void *p = noted();
+	int r = hak_claim(peer_domain, p);
+
+	must(r < 0 || !over);
+	if (r < 0) {
+		must(!hak_ref_get(peer_domain, peer_board->word[TORTURE_REF]));
+		return 1;
+	}
+	must(peer_is_filled(p, SIZE, SALT));
+	hak_domain_free(peer_domain, p);
+	return 0;
+}
+
+static int64_t finds_it_given(uint64_t over)
+{
+	void *p = noted();
+	bool is_mine = hak_owner(peer_domain, p) == hak_self(peer_domain);
+
+	must(is_mine || !over);
+	if (!is_mine)
+		return 0;
+	must(peer_is_filled(p, SIZE, SALT));
+	hak_domain_free(peer_domain, p);
+	return 1;
+}
+
+static int64_t has_a_channel(uint64_t unused)
+{
+	if (!channel)
+		must(hak_channel_open(&channel, peer_domain, "c", 8, HAK_SEND | HAK_RECV) == 0);
+	return 0;
+}
+
+/* What is in the channel: the path's block, once, or nothing. */
+static bool takes_it_out(void)
+{
+	void *p, *again;
+	int r = hak_channel_recv(channel, &p, 0);
+
+	if (r < 0) {
+		must(r == -EAGAIN);
+		return false;
+	}
+	must(p == noted() && peer_is_filled(p, SIZE, SALT));
+	must(hak_channel_recv(channel, &again, 0) == -EAGAIN);
+	hak_domain_free(peer_domain, p);
+	return true;
+}
+
+static int64_t finds_it_sent(uint64_t over)
+{
+	bool is_there = takes_it_out();
+
+	must(is_there || !over);
+	return is_there;
+}
+
+static int64_t sends_one(uint64_t unused)
+{
+	void *p = make(SIZE);
+
+	(void)has_a_channel(0);
+	must(hak_channel_send(channel, p, 0) == 0);
+	note(p);
+	return 0;
+}
+
+static int64_t finds_it_received(uint64_t over)
+{
+	bool is_there = takes_it_out();
+
+	must(!is_there || !over);
+	return !is_there;
+}
+
+/* The root names a published block, or nothing. */
+static int64_t finds_it_named(uint64_t over)
+{
+	hak_ref ref = hak_root_get(peer_domain, "root");
+	void *p;
+	int r;
+
+	must(!over || ref == peer_board->word[TORTURE_REF]);
+	if (!ref) {
+		/* Then it was not published either. */
+		must(!hak_ref_get(peer_domain, peer_board->word[TORTURE_REF]));
+		return 0;
+	}
+	r = hak_claim_ref(peer_domain, ref, &p);
+	must(r == 0 && p == noted() && peer_is_filled(p, SIZE, SALT));
+	must(hak_root_set(peer_domain, "root", 0, ref) == 0);
+	hak_domain_free(peer_domain, p);
+	return 1;
+}
+
+static int64_t names_one(uint64_t unused)
+{
+	void *p = make(SIZE);
+
+	peer_board->word[TORTURE_REF] = hak_ref_of(peer_domain, p);
+	must(hak_root_set(peer_domain, "root", peer_board->word[TORTURE_REF], 0) == 0);
+	note(p);
+	return 0;
+}
+
+/* The block stays published whatever becomes of the name. */
+static int64_t finds_it_unnamed(uint64_t over)
+{
+	hak_ref ref = hak_root_get(peer_domain, "root");
+	void *p = noted();
+
+	must(!over || !ref);
+	must(hak_claim(peer_domain, p) == 0 && peer_is_filled(p, SIZE, SALT));
+	if (ref)
+		must(hak_root_set(peer_domain, "root", 0, ref) == 0);
+	hak_domain_free(peer_domain, p);
+	return !ref;
+}
+
+/* ---- paths ---- */
+
+#define PATH(title, prep, act_, before_, after_, points_)                                        \
+	{                                                                                        \
+		.step = { .name = (title), .prepare = (prep), .act = (act_), .is_short = true }, \
+		.before = (before_), .after = (after_), .points = (points_)                      \
+	}
+
+static const struct torture_path paths[] = {
+	PATH("allocate", has_blocks, allocates, NULL, NULL, 1000),
+	PATH("free", has_blocks, frees, NULL, NULL, 1000),
+	PATH("refill", has_an_empty_magazine, allocates, NULL, NULL, 1000),
+	PATH("flush", has_a_full_magazine, frees_a_large_one, NULL, NULL, 1000),
+	PATH("allocate first", has_none, allocates, NULL, NULL, 40),
+	PATH("lease a slab", has_a_full_slab, allocates_a_large_one, NULL, NULL, 100),
+	PATH("allocate a span", has_none, allocates_a_span, NULL, NULL, 60),
+	PATH("free a span", has_a_span, frees_a_span, NULL, NULL, 100),
+	PATH("make a ref", has_blocks, makes_a_ref, NULL, NULL, 1000),
+	PATH("publish", has_excepted_blocks, publishes, NULL, finds_it_published, 1000),
+	PATH("claim", has_none, claims, publishes_one, finds_it_claimed, 1000),
+	PATH("claim by ref", has_none, claims_by_ref, publishes_one, finds_it_claimed, 200),
+	PATH("give", has_excepted_blocks, gives, NULL, finds_it_given, 1000),
+	PATH("send", has_a_sender, sends, has_a_channel, finds_it_sent, 1000),
+	PATH("receive", has_a_receiver, receives, sends_one, finds_it_received, 1000),
+	PATH("set a root", has_a_ref, names, NULL, finds_it_named, 200),
+	PATH("clear a root", has_none, takes_the_name_away, names_one, finds_it_unnamed, 150),
+};
+
+static void path_named(const char *name)
+{
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		if (!strcmp(paths[i].step.name, name)) {
+			torture_run(&paths[i]);
+			return;
+		}
+	}
+	fail_msg("no path %s", name);
+}
+
+#define KILLED(test, name)             \
+	static void test(void **state) \
+	{                              \
+		path_named(name);      \
+	}
+
+KILLED(killed_at_each_instruction_of_allocate, "allocate")
+KILLED(killed_at_each_instruction_of_free, "free")
+KILLED(killed_at_each_instruction_of_refill, "refill")
+KILLED(killed_at_each_instruction_of_flush, "flush")
+KILLED(killed_in_the_first_allocation, "allocate first")
+KILLED(killed_while_a_slab_is_leased, "lease a slab")
+KILLED(killed_while_a_span_is_taken, "allocate a span")
+KILLED(killed_while_a_span_is_freed, "free a span")
+KILLED(killed_at_each_instruction_of_making_a_ref, "make a ref")
+KILLED(killed_at_each_instruction_of_publish, "publish")
+KILLED(killed_at_each_instruction_of_claim, "claim")
+KILLED(killed_at_each_instruction_of_claim_by_ref, "claim by ref")
+KILLED(killed_at_each_instruction_of_give, "give")
+KILLED(killed_at_each_instruction_of_send, "send")
+KILLED(killed_at_each_instruction_of_receive, "receive")
+KILLED(killed_while_a_root_is_set, "set a root")
+KILLED(killed_while_a_root_is_cleared, "clear a root")
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed_at_each_instruction_of_allocate),
+		cmocka_unit_test(killed_at_each_instruction_of_free),
+		cmocka_unit_test(killed_at_each_instruction_of_refill),
+		cmocka_unit_test(killed_at_each_instruction_of_flush),
+		cmocka_unit_test(killed_in_the_first_allocation),
+		cmocka_unit_test(killed_while_a_slab_is_leased),
+		cmocka_unit_test(killed_while_a_span_is_taken),
+		cmocka_unit_test(killed_while_a_span_is_freed),
+		cmocka_unit_test(killed_at_each_instruction_of_making_a_ref),
+		cmocka_unit_test(killed_at_each_instruction_of_publish),
+		cmocka_unit_test(killed_at_each_instruction_of_claim),
+		cmocka_unit_test(killed_at_each_instruction_of_claim_by_ref),
+		cmocka_unit_test(killed_at_each_instruction_of_give),
+		cmocka_unit_test(killed_at_each_instruction_of_send),
+		cmocka_unit_test(killed_at_each_instruction_of_receive),
+		cmocka_unit_test(killed_while_a_root_is_set),
+		cmocka_unit_test(killed_while_a_root_is_cleared),
+	};
+
+	cmocka_set_test_filter(getenv("TORTURE_ONLY"));
+	return cmocka_run_group_tests(tests, torture_setup, torture_teardown);
+}

@@ -104,6 +104,9 @@ void stepper_start(struct stepper *stepper, const struct stepper_path *path, voi
 		run(path, begin);
 	if (!await(stepper, &signal))
 		return;
+	if (signal != SIGSTOP)
+		(void)fprintf(stderr, "victim stopped by signal %d at +%lx\n", signal,
+			      (unsigned long)(pc_of(stepper->pid) - (uintptr_t)stepper_begin));
 	must(signal == SIGSTOP);
 	must(ptrace(PTRACE_SETOPTIONS, stepper->pid, NULL,
 		    (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) == 0);

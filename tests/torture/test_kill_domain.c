@@ -6,7 +6,6 @@
 #include "tests/torture/torture.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/must.h"
@@ -344,82 +343,37 @@ static int64_t finds_it_unnamed(uint64_t over)
 	}
 
 static const struct torture_path paths[] = {
-	PATH("allocate", has_blocks, allocates, NULL, NULL, 1000),
-	PATH("free", has_blocks, frees, NULL, NULL, 1000),
-	PATH("refill", has_an_empty_magazine, allocates, NULL, NULL, 1000),
-	PATH("flush", has_a_full_magazine, frees_a_large_one, NULL, NULL, 1000),
-	PATH("allocate first", has_none, allocates, NULL, NULL, 40),
-	PATH("lease a slab", has_a_full_slab, allocates_a_large_one, NULL, NULL, 100),
-	PATH("allocate a span", has_none, allocates_a_span, NULL, NULL, 60),
-	PATH("free a span", has_a_span, frees_a_span, NULL, NULL, 100),
-	PATH("make a ref", has_blocks, makes_a_ref, NULL, NULL, 1000),
-	PATH("publish", has_excepted_blocks, publishes, NULL, finds_it_published, 1000),
-	PATH("claim", has_none, claims, publishes_one, finds_it_claimed, 1000),
-	PATH("claim by ref", has_none, claims_by_ref, publishes_one, finds_it_claimed, 200),
-	PATH("give", has_excepted_blocks, gives, NULL, finds_it_given, 1000),
-	PATH("send", has_a_sender, sends, has_a_channel, finds_it_sent, 1000),
-	PATH("receive", has_a_receiver, receives, sends_one, finds_it_received, 1000),
-	PATH("set a root", has_a_ref, names, NULL, finds_it_named, 200),
-	PATH("clear a root", has_none, takes_the_name_away, names_one, finds_it_unnamed, 150),
+	PATH("killed at each instruction of: allocate", has_blocks, allocates, NULL, NULL, 1000),
+	PATH("killed at each instruction of: free", has_blocks, frees, NULL, NULL, 1000),
+	PATH("killed at each instruction of: refill", has_an_empty_magazine, allocates, NULL, NULL,
+	     1000),
+	PATH("killed at each instruction of: flush", has_a_full_magazine, frees_a_large_one, NULL,
+	     NULL, 1000),
+	PATH("killed within: allocate first", has_none, allocates, NULL, NULL, 40),
+	PATH("killed within: lease a slab", has_a_full_slab, allocates_a_large_one, NULL, NULL,
+	     100),
+	PATH("killed within: allocate a span", has_none, allocates_a_span, NULL, NULL, 60),
+	PATH("killed within: free a span", has_a_span, frees_a_span, NULL, NULL, 100),
+	PATH("killed at each instruction of: make a ref", has_blocks, makes_a_ref, NULL, NULL,
+	     1000),
+	PATH("killed at each instruction of: publish", has_excepted_blocks, publishes, NULL,
+	     finds_it_published, 1000),
+	PATH("killed at each instruction of: claim", has_none, claims, publishes_one,
+	     finds_it_claimed, 1000),
+	PATH("killed within: claim by ref", has_none, claims_by_ref, publishes_one,
+	     finds_it_claimed, 200),
+	PATH("killed at each instruction of: give", has_excepted_blocks, gives, NULL,
+	     finds_it_given, 1000),
+	PATH("killed at each instruction of: send", has_a_sender, sends, has_a_channel,
+	     finds_it_sent, 1000),
+	PATH("killed at each instruction of: receive", has_a_receiver, receives, sends_one,
+	     finds_it_received, 1000),
+	PATH("killed within: set a root", has_a_ref, names, NULL, finds_it_named, 200),
+	PATH("killed within: clear a root", has_none, takes_the_name_away, names_one,
+	     finds_it_unnamed, 150),
 };
-
-static void path_named(const char *name)
-{
-	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-		if (!strcmp(paths[i].step.name, name)) {
-			torture_run(&paths[i]);
-			return;
-		}
-	}
-	fail_msg("no path %s", name);
-}
-
-#define KILLED(test, name)             \
-	static void test(void **state) \
-	{                              \
-		path_named(name);      \
-	}
-
-KILLED(killed_at_each_instruction_of_allocate, "allocate")
-KILLED(killed_at_each_instruction_of_free, "free")
-KILLED(killed_at_each_instruction_of_refill, "refill")
-KILLED(killed_at_each_instruction_of_flush, "flush")
-KILLED(killed_in_the_first_allocation, "allocate first")
-KILLED(killed_while_a_slab_is_leased, "lease a slab")
-KILLED(killed_while_a_span_is_taken, "allocate a span")
-KILLED(killed_while_a_span_is_freed, "free a span")
-KILLED(killed_at_each_instruction_of_making_a_ref, "make a ref")
-KILLED(killed_at_each_instruction_of_publish, "publish")
-KILLED(killed_at_each_instruction_of_claim, "claim")
-KILLED(killed_at_each_instruction_of_claim_by_ref, "claim by ref")
-KILLED(killed_at_each_instruction_of_give, "give")
-KILLED(killed_at_each_instruction_of_send, "send")
-KILLED(killed_at_each_instruction_of_receive, "receive")
-KILLED(killed_while_a_root_is_set, "set a root")
-KILLED(killed_while_a_root_is_cleared, "clear a root")
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(killed_at_each_instruction_of_allocate),
-		cmocka_unit_test(killed_at_each_instruction_of_free),
-		cmocka_unit_test(killed_at_each_instruction_of_refill),
-		cmocka_unit_test(killed_at_each_instruction_of_flush),
-		cmocka_unit_test(killed_in_the_first_allocation),
-		cmocka_unit_test(killed_while_a_slab_is_leased),
-		cmocka_unit_test(killed_while_a_span_is_taken),
-		cmocka_unit_test(killed_while_a_span_is_freed),
-		cmocka_unit_test(killed_at_each_instruction_of_making_a_ref),
-		cmocka_unit_test(killed_at_each_instruction_of_publish),
-		cmocka_unit_test(killed_at_each_instruction_of_claim),
-		cmocka_unit_test(killed_at_each_instruction_of_claim_by_ref),
-		cmocka_unit_test(killed_at_each_instruction_of_give),
-		cmocka_unit_test(killed_at_each_instruction_of_send),
-		cmocka_unit_test(killed_at_each_instruction_of_receive),
-		cmocka_unit_test(killed_while_a_root_is_set),
-		cmocka_unit_test(killed_while_a_root_is_cleared),
-	};
-
-	cmocka_set_test_filter(getenv("TORTURE_ONLY"));
-	return cmocka_run_group_tests(tests, torture_setup, torture_teardown);
+	return torture_main(paths, sizeof(paths) / sizeof(paths[0]));
 }

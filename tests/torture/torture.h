@@ -33,8 +33,5 @@ enum {
 	TORTURE_ALLOCATIONS, /* the address of a block of the heap */
 };
 
-/* CMocka: a daemon, a survivor; and their end. */
-int torture_setup(void **state);
-int torture_teardown(void **state);
-/* The whole of a path. */
-void torture_run(const struct torture_path *path);
+/* CMocka: a test for each path. TORTURE_ONLY is a pattern of names. */
+int torture_main(const struct torture_path *paths, size_t n);

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# docs/crash-contract.md names a test for each of its lines: `program/case`. Each program is a test
+# that meson knows, each case is in its source. Between "<!-- awaited -->" and "<!-- end awaited -->"
+# a program may be missing as a whole, but no case of one that is there.
+here=$(cd "$(dirname "$0")" && pwd) || exit 1
+# shellcheck source=tests/check/tap.sh
+. "$here/tap.sh"
+contract=docs/crash-contract.md
+
+# LINE AWAITED NAME for each name of a test.
+names()
+{
+	awk '
+		/^<!-- awaited/ { awaited = 1 }
+		/^<!-- end awaited/ { awaited = 0 }
+		{
+			rest = $0
+			while (match(rest, /`[^`]+`/)) {
+				name = substr(rest, RSTART + 1, RLENGTH - 2)
+				rest = substr(rest, RSTART + RLENGTH)
+				if (name ~ /^(unit|proc|api|torture|random)_[a-z_]+(\/.*)?$/)
+					print NR, awaited + 0, name
+			}
+		}' "$contract"
+}
+
+# The file with a program's cases.
+source_of() # PROGRAM
+{
+	local suite=${1%%_*} name=${1#*_} file
+
+	name=${name%_embedded}
+	name=${name%_daemon}
+	for file in tests/"$suite/test_$name".{c,sh,py,cpp}; do
+		[ -e "$file" ] && printf '%s\n' "$file" && return
+	done
+	return 1
+}
+
+# Its name stands in a list of its suite's, quoted.
+is_listed() # PROGRAM
+{
+	local name=${1#*_}
+
+	name=${name%_embedded}
+	name=${name%_daemon}
+	grep -qE "'(${1%%_*}_)?$name'" "tests/${1%%_*}/meson.build"
+}
+
+unknown_tests()
+{
+	local line awaited name program case file
+
+	names | while read -r line awaited name; do
+		program=${name%%/*}
+		case=${name#"$program"}
+		case=${case#/}
+		if ! file=$(source_of "$program"); then
+			[ "$awaited" = 1 ] || printf '%s:%s: no test %s\n' "$contract" "$line" "$program"
+			continue
+		fi
+		is_listed "$program" ||
+			printf '%s:%s: %s is in no list of meson\n' "$contract" "$line" "$program"
+		[ -z "$case" ] || [ "$case" = '*' ] || grep -qF -- "$case" "$file" ||
+			printf '%s:%s: no case "%s" in %s\n' "$contract" "$line" "$case" "$file"
+	done
+}
+
+# A table without names would pass.
+too_few()
+{
+	local n
+
+	n=$(names | wc -l)
+	[ "$n" -ge 80 ] || printf '%s:1: only %d names of tests\n' "$contract" "$n"
+}
+
+# Each line of a promise has a test, but for what does not happen.
+lines_without()
+{
+	awk '/^\| / && !/^\| (moment|---)/ && !/`(unit|proc|api|torture)_/ && !/does not happen/ {
+		print FILENAME ":" NR ": no test is named"
+	}' "$contract"
+}
+
+verdict 'each test that the crash contract names is there' unknown_tests
+verdict 'each of its lines names one' lines_without
+verdict 'it names many' too_few
+tap_done

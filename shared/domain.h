@@ -61,9 +61,9 @@
  * before the first, and taken back when the slab is released. A free of a block in it by its
  * holder's process looks at the half-word; in other slabs it does not.
  *
- * SINCE is for people, who ask for what was forgotten: nothing is decided by it. The holder writes the
- * time before it takes the first block from a slab that it knows to be wholly free, and 0 when it
- * sees that it is so again; who adopts a slab leaves what is there. So every block in use of a run,
+ * SINCE is for people, who ask for what was forgotten: nothing is decided by it. The holder writes
+ * the time before it takes the first block from a slab that it knows to be wholly free, and 0 when
+ * it sees that it is so again; who adopts a slab leaves what is there. So every block in use of a run,
  * whoever owns it, came into use after the time of the run's first slab. Of a slab that is FREE or a
  * CLAIM it means nothing.
  *

@@ -199,8 +199,8 @@ static void unpublished(const struct domain_look *look)
 		       domain_oldest(look, k, &oldest) ? text_duration(age, oldest) : "-",
 		       *comm ? comm : "-");
 	}
-	printf("A time is kept for a slab, not for a block: no unpublished block of the member is in "
-	       "use for\nlonger than OLDEST.\n");
+	puts("A time is kept for a slab, not for a block: no unpublished block of the member is "
+	     "in use for\nlonger than OLDEST.");
 }
 
 void render_leaks_text(const struct domain_look *look)

@@ -243,8 +243,9 @@ void *hak_ref_get(hak_domain *domain, hak_ref ref);
 int hak_claim_ref(hak_domain *domain, hak_ref ref, void **ret);
 
 /* Names a ref, if the name stands for `expected` now (0: for nothing); ref 0 takes it away. A block
- * of the caller's is published by it, in one step. -EAGAIN: it stands for something else. -EINVAL:
- * name or ref. -ENOSPC: 1,024 names were used. */
+ * of the caller's is published by it, in one step. What was named before stays published: claim it
+ * first, and where that says -EALREADY leave it its name, for another is just publishing or claiming
+ * it. -EAGAIN: it stands for something else. -EINVAL: name or ref. -ENOSPC: 1,024 names were used. */
 int hak_root_set(hak_domain *domain, const char *name, hak_ref ref, hak_ref expected);
 /* 0: it stands for nothing. */
 hak_ref hak_root_get(hak_domain *domain, const char *name);
@@ -292,8 +293,8 @@ enum hak_channel_flags {
 int hak_channel_open(hak_channel **ret, hak_domain *domain, const char *name, uint32_t capacity,
 		     unsigned flags);
 /* timeout_ms: -1 waits, 0 does not. Ownership leaves the caller only on 0. -EAGAIN (at once) or
- * -ETIMEDOUT: full. -EPIPE: there were receivers, and all are gone. -EINVAL, -EPERM: not a block of the
- * caller's. */
+ * -ETIMEDOUT: full. -EPIPE: there were receivers, and all are gone. -EINVAL, -EPERM: not a block of
+ * the caller's. */
 int hak_channel_send(hak_channel *channel, void *p, int timeout_ms);
 /* The caller owns *ret. -EAGAIN, -ETIMEDOUT: empty. -EPIPE: empty, and all senders are gone. */
 int hak_channel_recv(hak_channel *channel, void **ret, int timeout_ms);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # docs/crash-contract.md names a test for each of its lines: `program/case`. Each program is a test
-# that meson knows, each case is in its source. Between "<!-- awaited -->" and "<!-- end awaited -->"
-# a program may be missing as a whole, but no case of one that is there.
+# that meson knows, each case is in its source. Between "<!-- awaited -->" and
+# "<!-- end awaited -->" a program may be missing as a whole, but no case of one that is there.
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 # shellcheck source=tests/check/tap.sh
 . "$here/tap.sh"
@@ -58,7 +58,8 @@ unknown_tests()
 		case=${name#"$program"}
 		case=${case#/}
 		if ! file=$(source_of "$program"); then
-			[ "$awaited" = 1 ] || printf '%s:%s: no test %s\n' "$contract" "$line" "$program"
+			[ "$awaited" = 1 ] ||
+				printf '%s:%s: no test %s\n' "$contract" "$line" "$program"
 			continue
 		fi
 		is_listed "$program" ||

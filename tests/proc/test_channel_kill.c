@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Channels between processes of which some are killed at any moment: what was sent is received once.
+ * Channels between processes of which some are killed at any moment: what was sent is received
+ * once.
  */
 #include "tests/proc/channels.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Seeded random runs of real processes in one domain, one step at a time. The test keeps a plain
- * model of whose each block is; after every step all members are at rest, and the domain's books are
- * to pass hak_domain_check() and to say what the model says. Some steps are deaths, at rest or in the
- * middle of an allocation, and new members.
+ * model of whose each block is; after every step all members are at rest, and the domain's books
+ * are to pass hak_domain_check() and to say what the model says. Some steps are deaths, at rest or in
+ * the middle of an allocation, and new members.
  *
  * With a seed as its argument the program runs that one alone.
  */
@@ -75,7 +75,8 @@ static void die(uint32_t m)
 	bool by_name[BLOCKS] = { false };
 	uint64_t bursts = peer_board->word[ORDER_BURST];
 
-	/* A burst does not change it: slabs give way only where a death frees what is ours by name. */
+	/* A burst does not change it: slabs give way only where a death frees what is ours by
+	 * name. */
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		by_name[i] = world.block[i].owner == m && half_of(&world.block[i]) != 0;
 	if (how == 0) { /* in the middle of something that concerns nobody else */

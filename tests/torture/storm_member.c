@@ -196,13 +196,15 @@ static void root_name(char name[16], uint32_t i)
 	(void)snprintf(name, 16, "root%u", i);
 }
 
-/* What was there, if it is still, becomes mine; else the name's stale ref goes. */
+/* What was there, if it is still, becomes mine; a stale ref goes. While another is about to publish
+ * or to claim it, its name is not ours to take: nobody would find it any more. */
 static void names(void)
 {
 	struct head *h = take_owned();
 	hak_ref ref, old;
 	char name[16];
 	void *before;
+	int r = 0;
 
 	if (!h)
 		return;
@@ -210,10 +212,12 @@ static void names(void)
 	ref = hak_ref_of(peer_domain, h);
 	must(ref);
 	old = hak_root_get(peer_domain, name);
-	if (old && hak_claim_ref(peer_domain, old, &before) == 0)
+	if (old)
+		r = hak_claim_ref(peer_domain, old, &before);
+	if (old && r == 0)
 		keep(before);
 	stamp_nobodys(h);
-	if (hak_root_set(peer_domain, name, ref, old) == 0)
+	if (r != -EALREADY && hak_root_set(peer_domain, name, ref, old) == 0)
 		return;
 	stamp_mine(h);
 	free_block(h);

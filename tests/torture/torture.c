@@ -20,7 +20,7 @@
 #define QUIET_NS   UINT64_C(30000000000)
 #define AFTER_CALL 400u /* instructions behind a system call, at the most */
 #define BEHIND     8u   /* kills behind a path's end */
-#define VARIES     16u  /* instructions by which a path may differ */
+#define VARIES     32u  /* instructions by which a path may differ */
 
 static struct {
 	struct rig *rig;

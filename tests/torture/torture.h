@@ -20,7 +20,7 @@
 struct torture_path {
 	struct stepper_path step;
 	peer_fn *before; /* in the survivor, or NULL */
-	peer_fn *after; /* in the survivor, or NULL: what it saw: 0 nothing has happened, 1 it has */
+	peer_fn *after;  /* in the survivor, or NULL: saw: 0 nothing has happened, 1 it has */
 	unsigned points; /* kills of a usual run; of a short path less than that are all of them */
 	bool is_heap;    /* no domain: a program in daemon mode */
 };

@@ -63,9 +63,9 @@
  *
  * SINCE is for people, who ask for what was forgotten: nothing is decided by it. The holder writes
  * the time before it takes the first block from a slab that it knows to be wholly free, and 0 when
- * it sees that it is so again; who adopts a slab leaves what is there. So every block in use of a run,
- * whoever owns it, came into use after the time of the run's first slab. Of a slab that is FREE or a
- * CLAIM it means nothing.
+ * it sees that it is so again; who adopts a slab leaves what is there. So every block in use of a
+ * run, whoever owns it, came into use after the time of the run's first slab. Of a slab that is
+ * FREE or a CLAIM it means nothing.
  *
  * WHO COLLECTS. FREED: store half (release), then hint[slab] = 1 (release). The holder: hint = 0 by
  * exchange (acquire), then looks at the half-words. Either it sees FREED or the hint stays set.

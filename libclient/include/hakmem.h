@@ -244,8 +244,9 @@ int hak_claim_ref(hak_domain *domain, hak_ref ref, void **ret);
 
 /* Names a ref, if the name stands for `expected` now (0: for nothing); ref 0 takes it away. A block
  * of the caller's is published by it, in one step. What was named before stays published: claim it
- * first, and where that says -EALREADY leave it its name, for another is just publishing or claiming
- * it. -EAGAIN: it stands for something else. -EINVAL: name or ref. -ENOSPC: 1,024 names were used. */
+ * first, and where that says -EALREADY leave it its name, for another is just publishing or
+ * claiming it. -EAGAIN: it stands for something else. -EINVAL: name or ref. -ENOSPC: 1,024 names
+ * were used. */
 int hak_root_set(hak_domain *domain, const char *name, hak_ref ref, hak_ref expected);
 /* 0: it stands for nothing. */
 hak_ref hak_root_get(hak_domain *domain, const char *name);

@@ -2,8 +2,8 @@
 /*
  * Seeded random runs of real processes in one domain, one step at a time. The test keeps a plain
  * model of whose each block is; after every step all members are at rest, and the domain's books
- * are to pass hak_domain_check() and to say what the model says. Some steps are deaths, at rest or in
- * the middle of an allocation, and new members.
+ * are to pass hak_domain_check() and to say what the model says. Some steps are deaths, at rest or
+ * in the middle of an allocation, and new members.
  *
  * With a seed as its argument the program runs that one alone.
  */

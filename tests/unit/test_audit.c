@@ -214,14 +214,14 @@ static void a_whole_daemon_has_no_fault_and_every_superslab_a_place(void **state
 }
 
 /* One word is changed, the faults are these, and gone when it is as before. */
-#define SPOILT(w, place, value, expected)              \
-	do {                                           \
-		__typeof__(place) before = (place);    \
-                                                       \
-		(place) = (__typeof__(place))(value);  \
-		assert_int_equal(faults(w), expected); \
-		(place) = before;                      \
-		assert_int_equal(faults(w), 0);        \
+#define SPOILT(w, place, value, expected)                   \
+	do {                                                \
+		__typeof__((place) + 0) before = (place);   \
+                                                            \
+		(place) = (__typeof__((place) + 0))(value); \
+		assert_int_equal(faults(w), expected);      \
+		(place) = before;                           \
+		assert_int_equal(faults(w), 0);             \
 	} while (0)
 
 static void a_session_whose_tables_are_spoilt(void **state)

@@ -31,8 +31,10 @@ static int map(void **state)
 	domain_map(&view, 2, 1);
 	memset(&head, 0, sizeof(head));
 	head.granted = 1;
-	head.superslabs = head.high = 2;
-	head.member[HOLDER].state = head.member[OTHER].state = HAK_MEMBER_ALIVE;
+	head.superslabs = 2;
+	head.high = 2;
+	head.member[HOLDER].state = HAK_MEMBER_ALIVE;
+	head.member[OTHER].state = HAK_MEMBER_ALIVE;
 	lease(HOLDER, 0, hak_class_of(32768), 4);
 	hak_lease_except(&view, 0);
 	view.half[hak_domain_index(0, 0)] = HAK_HALF_PUBLISHED;

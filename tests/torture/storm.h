@@ -17,14 +17,14 @@ struct storm_slot {
 	_Atomic uint64_t operations;
 	_Atomic uint64_t blocks; /* looked at */
 	_Atomic uint64_t bytes;
-	_Atomic uint64_t gift; /* an address that was given to it */
+	_Atomic uint64_t gift; /* a block that was given to it: storm_member.c */
 	_Atomic uint32_t idle; /* it stands still, for `pause` */
 };
 
 /* Shared by all. */
 struct storm {
 	_Atomic uint32_t pause;
-	_Atomic uint64_t double_owners, corrupt, misplaced; /* what the oracle objected to */
+	_Atomic uint64_t double_owners, corrupt; /* what the oracle objected to */
 	struct storm_slot slot[STORM_MEMBERS];
 };
 

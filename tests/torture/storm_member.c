@@ -237,6 +237,15 @@ static void claims(void)
 	(void)hak_root_set(peer_domain, name, 0, ref);
 }
 
+/* ---- gifts: where a block is, in units of 16 bytes, and which member of this slot it is for ---- */
+
+#define GIFT_FOR 24u
+
+static uint64_t gift_for(uint64_t member)
+{
+	return (member >> 16) & ((UINT64_C(1) << GIFT_FOR) - 1);
+}
+
 /* The address goes by a word beside; what nobody fetches is freed when its owner dies. */
 static void gives(void)
 {
@@ -255,16 +264,17 @@ static void gives(void)
 		free_block(h);
 		return;
 	}
-	(void)atomic_compare_exchange_strong(&to->gift, &none, (uintptr_t)h);
+	(void)atomic_compare_exchange_strong(&to->gift, &none,
+					     (uintptr_t)h / 16 << GIFT_FOR | gift_for(member));
 }
 
+/* What a predecessor in this slot was given is not ours, although its slab may be by now. */
 static void fetches(void)
 {
-	struct head *h = (struct head *)(uintptr_t)atomic_exchange(&me->gift, 0);
+	uint64_t gift = atomic_exchange(&me->gift, 0);
 
-	/* Of a predecessor in this slot, perhaps. */
-	if (h && hak_owner(peer_domain, h) == hak_self(peer_domain) && !h->stamp)
-		keep(h);
+	if (gift && gift_for(gift << 16) == gift_for(me->member))
+		keep((struct head *)(uintptr_t)(gift >> GIFT_FOR << 4));
 }
 
 static void uses_the_heap(void)

@@ -237,8 +237,9 @@ static void claims(void)
 	(void)hak_root_set(peer_domain, name, 0, ref);
 }
 
-/* ---- gifts: where a block is, in units of 16 bytes, and which member of this slot it is for ---- */
+/* ---- gifts ---- */
 
+/* A word: where the block is, in units of 16 bytes, and which member of the slot it is for. */
 #define GIFT_FOR 24u
 
 static uint64_t gift_for(uint64_t member)

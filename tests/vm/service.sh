@@ -115,6 +115,9 @@ check 'the service runs by now' is hakmemd.service active
 check 'systemd has heard from it that it is ready' [ "$(property hakmemd.service Type)" = notify ]
 check 'it runs as its own user' [ "$(ps -o user= -p "$first")" = hakmem ]
 check 'without any capability' grep -q '^CapPrm:	0000000000000000$' "/proc/$first/status"
+check 'its rights are as few as promised' \
+	systemd-analyze security --threshold=12 --no-pager hakmemd.service
+check 'its system calls are filtered' grep -q '^Seccomp:	2$' "/proc/$first/status"
 check 'the journal has its lines' journal_has "^hakmemd: ready on $sock\$"
 leased 3 4
 check 'it may place memory: a lease is on the node that was asked for' between 1000 1000 0 3

@@ -39,5 +39,6 @@ static inline void list_add(struct list *head, struct list *node)
 }
 
 /* `at` may be taken out in the body, its neighbours may not. */
-#define list_for_each(at, tmp, head) \
-	for (at = (head)->next, tmp = at->next; at != (head); at = tmp, tmp = at->next)
+#define list_for_each(at, tmp, head)                                  \
+	for ((at) = (head)->next, (tmp) = (at)->next; (at) != (head); \
+	     (at) = (tmp), (tmp) = (at)->next)

@@ -143,6 +143,7 @@ static size_t size_of(const void *p, const char *deed)
 	large = span_at(p);
 	if (!large)
 		die(p, deed);
+	/* cppcheck-suppress nullPointerRedundantCheck ; die() does not return */
 	return large->asked;
 }
 

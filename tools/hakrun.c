@@ -292,6 +292,7 @@ int main(int argc, char **argv)
 		r = set_preload(&args);
 	if (r >= 0)
 		return r;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): -1 means that there is one. */
 	warn_if_in_vain(args.program[0]);
 	r = os_exec(args.program);
 	return complain(r == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", args.program[0],

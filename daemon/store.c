@@ -142,8 +142,10 @@ void store_keep(struct store_set *set)
 
 void store_refuse(struct store *store, struct store_set *set, const char *what, const char *why)
 {
-	log_event(LOG_AT_WARNING, "adopt-refused", "what=%s name=%s reason=\"%s\"", what, set->name,
-		  why);
+	const char *id = strpbrk(set->name, "0123456789");
+
+	log_event(LOG_AT_WARNING, "adopt-refused", "what=%s id=%s reason=\"%s\"", what,
+		  id ? id : set->name, why);
 	set->kept = false;
 	store_drop(store, set->name);
 }

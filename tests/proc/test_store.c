@@ -39,7 +39,7 @@ static void the_epoch_goes_on_and_ids_are_not_reused(void **state)
 	}
 }
 
-static void foreign_descriptors_are_closed_with_one_line_each(void **state)
+static void what_is_foreign_is_closed_with_one_line(void **state)
 {
 	static const char *const names[] = { "others", "s99", "d7", "m7.1", "s", "m7" };
 	struct manager *manager = *state;
@@ -133,7 +133,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_epoch_goes_on_and_ids_are_not_reused,
 						manager_setup, manager_teardown),
-		cmocka_unit_test_setup_teardown(foreign_descriptors_are_closed_with_one_line_each,
+		cmocka_unit_test_setup_teardown(what_is_foreign_is_closed_with_one_line,
 						manager_setup, manager_teardown),
 		cmocka_unit_test_setup_teardown(an_empty_store_begins_another_line, manager_setup,
 						manager_teardown),

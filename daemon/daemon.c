@@ -250,10 +250,11 @@ static int start_parts(struct daemon *daemon, int inherited)
 	return listener_open(&daemon->listener, &daemon->config, inherited);
 }
 
-/* What is left of the limit of open files beside stock, a descriptor for each region. */
+/* What is left of the limit of open files beside stock. */
 static uint64_t client_files(const struct daemon *daemon)
 {
-	uint64_t stock = daemon->config.stock_sessions * (uint64_t)daemon->numa.parts;
+	uint64_t stock =
+		daemon->config.stock_sessions * (uint64_t)daemon->numa.parts * LIMIT_REGION_FDS;
 
 	return daemon->files - (stock < daemon->files / 4 ? stock : daemon->files / 4);
 }
@@ -312,6 +313,7 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config,
 		.files = os_raise_nofile(),
 		.listener = LISTENER_NULL,
 		.epoch = hak_sys_random(),
+		.life = hak_sys_random() | 1,
 		.started_ns = hak_sys_boottime_ns(),
 		.signal_fd = -1,
 	};

@@ -62,6 +62,7 @@ struct daemon {
 	struct stats stats;
 	struct refused last_refused;
 	uint64_t epoch;
+	uint64_t life; /* of the first daemon of this line: see book.h */
 	uint64_t started_ns;
 	uint64_t last_session;
 	uint64_t now_ns; /* of this turn, CLOCK_MONOTONIC */

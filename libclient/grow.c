@@ -216,7 +216,7 @@ static bool connected(struct hak_heap *heap)
 	if (!heap->want_daemon)
 		return false;
 	if (heap->session.state != HAK_SESSION_NONE)
-		return heap->session.state == HAK_SESSION_UP;
+		return hak_session_lasts(&heap->session);
 	/* A sandbox that came after our first connection might kill us for a second one. */
 	if (hak_sys_filtered())
 		return false;
@@ -244,7 +244,7 @@ static int await(struct hak_heap *heap, uint64_t superslabs)
 		}
 		if (hak_heap_reap(heap, &refused) >= superslabs)
 			return 0;
-		if (heap->session.state != HAK_SESSION_UP)
+		if (!hak_session_lasts(&heap->session))
 			return -ECONNRESET;
 	}
 	return refused;

@@ -231,7 +231,6 @@ int domain_new(struct domain **ret_domain, const struct session *session, const 
 	loop_op_init(&domain->close, daemon->loop, on_closed);
 	list_add(&daemon->domains.all, &domain->link);
 	daemon->domains.count++;
-	daemon->domains.last_id = domain->id;
 	log_limited(LOG_AT_DEBUG, "domain-new", "name=%s id=%llu uid=%u pid=%d base=0x%llx",
 		    domain->name, (unsigned long long)domain->id, domain->uid,
 		    (int)session->peer.pid, (unsigned long long)domain->base);

@@ -42,7 +42,6 @@ struct domains {
 	struct daemon *daemon;
 	struct list all;
 	uint32_t count;
-	uint64_t last_id;
 	bool told; /* all domains' members */
 	bool stopping;
 };

@@ -218,7 +218,7 @@ int domain_prepare(struct domain *domain, const struct session *session, const c
 {
 	struct domains *domains = &domain->daemon->domains;
 
-	domain->id = domains->last_id + 1;
+	domain->id = life_domain(&domain->daemon->life);
 	domain->uid = session->peer.uid;
 	domain->gid = session->peer.gid;
 	domain->attr = *attr;

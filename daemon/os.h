@@ -30,7 +30,7 @@ uint64_t os_file_bytes(int fd);
 int os_last_cpu(pid_t pid);
 /* True if a pidfd's process has exited. */
 bool os_pidfd_dead(int pidfd);
-/* A descriptor that becomes readable on SIGTERM, SIGINT and SIGHUP, which are blocked from then on,
+/* A descriptor that becomes readable on SIGTERM, SIGINT, SIGHUP and SIGUSR2, which are blocked from then on,
  * in this thread and those that it starts. SIGPIPE is ignored. */
 int os_signalfd(int *ret_fd);
 /* The next signal of that descriptor, 0 if there is none. */

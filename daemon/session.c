@@ -48,7 +48,7 @@ static int make_segment(struct session *session)
 		.region_superslabs = HAK_REGION_SUPERSLABS,
 		.node_count = session->daemon->numa.parts,
 		.session_id = session->id,
-		.epoch = session->daemon->epoch,
+		.epoch = life_epoch(&session->daemon->life),
 	};
 	hak_ring_end_init(&session->sq, hak_at(session->segment, HAK_SEGMENT_SQ_OFF),
 			  hak_at(session->segment, HAK_SEGMENT_SQES_OFF), HAK_SQ_ENTRIES);
@@ -154,7 +154,7 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 		.magic = SESSION_MAGIC,
 		.daemon = daemon,
 		.state = SESSION_DETACHED,
-		.id = ++daemon->last_session,
+		.id = life_session(&daemon->life),
 		.version = version,
 		.peer = conn->peer,
 		.segment_fd = -1,

@@ -44,6 +44,7 @@ struct hak_session {
 	int hello;
 	struct hak_fd_id hello_id;
 	uint64_t hello_until_ns, retry_ns;
+	uint64_t away_ns;            /* since then */
 	void *segment;               /* HAK_SEGMENT_SIZE, never inherited by a child */
 	struct hak_reserve *reserve; /* in it */
 	void *presence;              /* one page, never inherited */

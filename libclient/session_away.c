@@ -44,6 +44,7 @@ void hak_session_leave(struct hak_session *session)
 	}
 	drop_socket(session);
 	session->state = HAK_SESSION_AWAY;
+	session->away_ns = hak_sys_now_ns();
 	session->retry_ns = 0;
 }
 
@@ -64,12 +65,12 @@ int hak_session_adopt(struct hak_session *session, struct hak_greeting *greeting
 	    greeting->welcome.session_id != session->id ||
 	    greeting->welcome.version != session->version)
 		return -EPROTO;
-	/* The program may have closed one of the two only. */
-	if (hak_sys_fd_is(session->region_fd, &session->region_id)) {
+	/* The program may have closed one of the two only; the new one may have the old one's number. */
+	if (session->region_fd != greeting->region_fd &&
+	    hak_sys_fd_is(session->region_fd, &session->region_id))
 		hak_sys_close(greeting->region_fd);
-	} else {
+	else
 		session->region_fd = greeting->region_fd;
-	}
 	drop_socket(session);
 	session->sock_id = sock;
 	session->sock = greeting->sock;

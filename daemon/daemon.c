@@ -306,10 +306,11 @@ static int start_parts(struct daemon *daemon, int inherited)
 	return r < 0 ? r : adopt(daemon);
 }
 
-/* What is left of the limit of open files beside stock, a descriptor for each region. */
+/* What is left of the limit of open files beside stock. */
 static uint64_t client_files(const struct daemon *daemon)
 {
-	uint64_t stock = daemon->config.stock_sessions * (uint64_t)daemon->numa.parts;
+	uint64_t stock =
+		daemon->config.stock_sessions * (uint64_t)daemon->numa.parts * LIMIT_REGION_FDS;
 
 	return daemon->files - (stock < daemon->files / 4 ? stock : daemon->files / 4);
 }

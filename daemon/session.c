@@ -50,12 +50,17 @@ static int make_segment(struct session *session)
 		.session_id = session->id,
 		.epoch = life_epoch(&session->daemon->life),
 	};
+	return 0;
+}
+
+void session_find_rings(struct session *session)
+{
 	hak_ring_end_init(&session->sq, hak_at(session->segment, HAK_SEGMENT_SQ_OFF),
 			  hak_at(session->segment, HAK_SEGMENT_SQES_OFF), HAK_SQ_ENTRIES);
 	hak_ring_end_init(&session->cq, hak_at(session->segment, HAK_SEGMENT_CQ_OFF),
 			  hak_at(session->segment, HAK_SEGMENT_CQES_OFF), HAK_CQ_ENTRIES);
-	reserve_init(&session->reserve, hak_at(session->segment, HAK_SEGMENT_RESERVE_OFF));
-	return 0;
+	reserve_init(&session->reserve, hak_at(session->segment, HAK_SEGMENT_RESERVE_OFF),
+		     &session_text(session)->reserve);
 }
 
 static int make_memory(struct session *session)
@@ -66,10 +71,13 @@ static int make_memory(struct session *session)
 		r = presence_new(&session->presence_fd);
 	if (r == 0)
 		r = stock_take(&session->daemon->stock, session->peer.pid, &session->region);
-	return r;
+	if (r < 0)
+		return r;
+	session_find_rings(session);
+	return session_book_write(session);
 }
 
-static void drop_memory(struct session *session)
+void session_drop_memory(struct session *session)
 {
 	region_deinit(&session->region);
 	if (session->segment)
@@ -96,6 +104,7 @@ static void settle(struct session *session)
 	if (session->state != SESSION_DRAINING || session->bell.in_flight ||
 	    session->death.in_flight || session->closing.in_flight || session->task.in_flight)
 		return;
+	session_unstore(session);
 	loop_close(&session->closing, session->region.fd);
 }
 
@@ -141,6 +150,22 @@ static void on_task(struct task *task)
 		job_ahead(session);
 }
 
+void session_begin(struct session *session)
+{
+	struct daemon *daemon = session->daemon;
+
+	list_init(&session->link);
+	list_init(&session->active);
+	list_init(&session->members);
+	list_add(&daemon->sessions, &session->link);
+	daemon->session_count++;
+	task_init(&session->task, on_task);
+	bell_init(&session->bell, daemon->bells, on_bell);
+	loop_op_init(&session->death, daemon->loop, on_death);
+	loop_op_init(&session->closing, daemon->loop, on_closed);
+	loop_poll(&session->death, session->pidfd);
+}
+
 int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
 		uint16_t version)
 {
@@ -162,6 +187,7 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 		.region = REGION_NULL,
 		.since_ns = hak_sys_boottime_ns(),
 	};
+	set_comm(session, hello->comm);
 	r = account_open_session(&daemon->accounts, conn->account);
 	if (r) {
 		free(session);
@@ -170,7 +196,7 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 	r = make_memory(session);
 	if (r < 0) {
 		account_close_session(&daemon->accounts, conn->account);
-		drop_memory(session);
+		session_drop_memory(session);
 		free(session);
 		return r;
 	}
@@ -178,18 +204,9 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 	session->account = conn->account;
 	conn->pidfd = -1;
 	conn->account = NULL;
-	set_comm(session, hello->comm);
-	list_init(&session->link);
-	list_init(&session->active);
-	list_init(&session->members);
-	list_add(&daemon->sessions, &session->link);
-	daemon->session_count++;
 	daemon->stats.sessions++;
-	task_init(&session->task, on_task);
-	bell_init(&session->bell, daemon->bells, on_bell);
-	loop_op_init(&session->death, daemon->loop, on_death);
-	loop_op_init(&session->closing, daemon->loop, on_closed);
-	loop_poll(&session->death, session->pidfd);
+	session_begin(session);
+	session_store(session);
 	session_attach(session, conn);
 	session_wake(session);
 	if (session->region.warm)
@@ -212,7 +229,7 @@ static void session_free(struct session *session)
 	bell_deinit(&session->bell);
 	loop_op_deinit(&session->death);
 	loop_op_deinit(&session->closing);
-	drop_memory(session);
+	session_drop_memory(session);
 	hak_sys_close(session->pidfd);
 	list_del(&session->link);
 	list_del(&session->active);
@@ -318,6 +335,7 @@ void session_evict(struct session *session, const char *reason)
 		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
 		    session->comm, reason);
 	session->state = SESSION_EVICTED;
+	session_book_state(session, BOOK_SESSION_EVICTED);
 	if (session->conn) {
 		const struct hak_wire_frame frame = hak_wire_refuse(-EPROTO, reason);
 
@@ -335,6 +353,8 @@ void session_end(struct session *session, const char *reason)
 		    "id=%llu pid=%d reason=%s superslabs=%u requests=%llu",
 		    (unsigned long long)session->id, (int)session->peer.pid, reason,
 		    session->region.runs.taken, (unsigned long long)session->requests);
+	/* First: what comes next is begun, or done again, by whoever finds this. */
+	session_book_state(session, BOOK_SESSION_ENDED);
 	session->state = SESSION_DRAINING;
 	members_leave(session, true);
 	hang_up(session);

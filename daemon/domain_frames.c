@@ -13,7 +13,7 @@
 #include "daemon/session.h"
 #include "shared/fdpass.h"
 
-#define FLAGS (HAK_WIRE_CREATE | HAK_WIRE_EXCL | HAK_WIRE_RDONLY)
+#define FLAGS (HAK_WIRE_CREATE | HAK_WIRE_EXCL | HAK_WIRE_RDONLY | HAK_WIRE_AGAIN)
 
 static bool send_frame(struct conn *conn, const struct hak_wire_frame *frame, const int *fds,
 		       unsigned n_fds)
@@ -153,6 +153,13 @@ static bool create(struct conn *conn, const char *name, bool read_only,
 	return join(conn, domain, read_only, true);
 }
 
+/* The domain was made by this very request, whose answer was lost with its connection: the caller
+ * is its first member. */
+static bool is_made_by(const struct member *member, uint32_t flags)
+{
+	return flags & HAK_WIRE_AGAIN && member && member->id >> 16 == 1;
+}
+
 static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 {
 	struct domain *domain = domain_find(&conn->daemon->domains, open->name);
@@ -173,11 +180,11 @@ static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 		return done(conn, -ENOENT, "there is no such domain");
 	if (!domain)
 		return create(conn, open->name, read_only, &attr);
-	if (open->flags & HAK_WIRE_EXCL)
+	member = member_find(conn->session, domain);
+	if (open->flags & HAK_WIRE_EXCL && !is_made_by(member, open->flags))
 		return done(conn, -EEXIST, "the domain exists");
 	if (!domain_permits(domain, &conn->peer, read_only))
 		return done(conn, -EACCES, "the domain's mode does not permit it");
-	member = member_find(conn->session, domain);
 	if (!member)
 		return join(conn, domain, read_only, false);
 	if (member->read_only && !read_only)
@@ -185,7 +192,7 @@ static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 	r = open_reader(&reader, domain, read_only);
 	if (r < 0)
 		return done(conn, r, os_text(r));
-	return answer_open(conn, member, reader, false);
+	return answer_open(conn, member, reader, is_made_by(member, open->flags));
 }
 
 /* ---- the others ---- */

@@ -119,6 +119,12 @@ static void show(const struct member *member, const struct session *session)
 	atomic_store_explicit(&entry->id, member->id, memory_order_release);
 }
 
+static void show_alive(const struct domain *domain)
+{
+	/* Relaxed: a number to go by. */
+	atomic_store_explicit(&domain->state->alive, domain->alive, memory_order_relaxed);
+}
+
 /* ---- join ---- */
 
 /* Round about, so that fresh ones come first and reused ones late. 0: none can be had. */
@@ -203,6 +209,7 @@ int member_join(struct member **ret_member, struct domain *domain, struct sessio
 	list_add(&session->members, &member->in_session);
 	session->member_count++;
 	domain->alive++;
+	show_alive(domain);
 	domain->readers += read_only;
 	tell(member, HAK_EVENT_KIND_JOINED);
 	member->last_event = domain->last_event;
@@ -234,6 +241,7 @@ void member_leave(struct member *member, bool died)
 	leave_session(member);
 	member->dying = true;
 	domain->alive--;
+	show_alive(domain);
 	domain->readers -= member->read_only;
 	list_add(&domain->members, &member->link); /* behind those that died before */
 	tell(member, died ? HAK_EVENT_KIND_DIED : HAK_EVENT_KIND_LEFT);

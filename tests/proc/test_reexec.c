@@ -25,7 +25,7 @@ static void copy_program(const char *to)
 /* A daemon whose program is a copy in its own directory: ret_path. */
 static struct rig *start_copy(char ret_path[128])
 {
-	struct rig *rig = rig_new(NULL);
+	struct rig *rig = rig_new("[stock]\nsessions = 0\n");
 	const char *before = strdup(getenv("HAKMEMD"));
 
 	assert_non_null(before);
@@ -145,7 +145,7 @@ static void its_socket_and_lock_stay(void **state)
 
 static void many_times_leave_nothing_behind(void **state)
 {
-	struct rig *rig = rig_start(NULL);
+	struct rig *rig = rig_start("[stock]\nsessions = 0\n");
 	uint64_t fds = 0;
 	struct raw raw;
 

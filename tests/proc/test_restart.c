@@ -310,7 +310,7 @@ static void a_damaged_book_costs_its_session_alone(void **state)
 			text->pid++;
 			break;
 		case 2:
-			text->sq ^= 0x4000;
+			text->taken++;
 			break;
 		default:
 			text->state = 77;

@@ -82,6 +82,7 @@ static bool take_one(struct manager *manager)
 		count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(head), count * sizeof(int));
 	}
+	manager->ready += strstr(text, "READY=1") != NULL;
 	value_of(text, "FDNAME=", name, sizeof(name));
 	if (strstr(text, "FDSTOREREMOVE=1"))
 		drop(manager, name);
@@ -110,6 +111,17 @@ static void *listen_to_it(void *arg)
 		(void)pthread_mutex_unlock(&manager->lock);
 	}
 	return NULL;
+}
+
+unsigned manager_ready(struct manager *manager)
+{
+	unsigned n;
+
+	(void)pthread_mutex_lock(&manager->lock);
+	take_all(manager);
+	n = manager->ready;
+	(void)pthread_mutex_unlock(&manager->lock);
+	return n;
 }
 
 unsigned manager_count(struct manager *manager)
@@ -189,21 +201,27 @@ static void hand_over(void *arg)
 	name_all(manager, names);
 	(void)snprintf(path, sizeof(path), "%s/notify", manager->rig->dir);
 	(void)setenv("NOTIFY_SOCKET", path, 1);
-	if (!n)
-		return;
 	(void)snprintf(number, sizeof(number), "%d", (int)getpid());
 	(void)setenv("LISTEN_PID", number, 1);
 	(void)snprintf(number, sizeof(number), "%d", n);
 	(void)setenv("LISTEN_FDS", number, 1);
 	(void)setenv("LISTEN_FDNAMES", names, 1);
+	if (manager->before)
+		manager->before();
 }
 
 void manager_launch(struct manager *manager)
+{
+	manager_launch_with(manager, NULL);
+}
+
+void manager_launch_with(struct manager *manager, void (*before)(void))
 {
 	static const char *const args[] = { "--fdstore", NULL };
 
 	(void)pthread_mutex_lock(&manager->lock);
 	take_all(manager);
+	manager->before = before;
 	rig_launch_with(manager->rig, args, hand_over, manager);
 	(void)pthread_mutex_unlock(&manager->lock);
 }

@@ -26,7 +26,9 @@ struct manager {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	bool stop;
-	unsigned stored; /* under the lock, likewise the next */
+	void (*before)(void); /* see manager_launch_with() */
+	unsigned ready; /* times that it was told READY=1; under the lock, likewise the next */
+	unsigned stored;
 	struct manager_fd fd[MANAGER_STORED];
 };
 
@@ -50,6 +52,11 @@ void manager_launch(struct manager *manager);
 void manager_start(struct manager *manager);
 /* Both; how EXEC: as one. */
 void manager_restart(struct manager *manager, enum manager_how how);
+
+/* The same; `before` is called in the new process, last before exec. */
+void manager_launch_with(struct manager *manager, void (*before)(void));
+/* How often a daemon has said that it is ready. */
+unsigned manager_ready(struct manager *manager);
 
 /* What is stored by now. */
 unsigned manager_count(struct manager *manager);

@@ -203,6 +203,14 @@ void account_close_session(struct accounts *accounts, struct account *account)
 	drop_descriptors(accounts, account, SESSION_FDS);
 }
 
+static void add_domain(struct accounts *accounts, struct account *account, uint64_t addresses)
+{
+	account->addresses += addresses;
+	accounts->domains++;
+	account->domains++;
+	add_descriptors(accounts, account, LIMIT_DOMAIN_FDS);
+}
+
 int account_open_domain(struct accounts *accounts, struct account *account, uint64_t addresses)
 {
 	int r;
@@ -222,11 +230,29 @@ int account_open_domain(struct accounts *accounts, struct account *account, uint
 	r = test_descriptors(accounts, account, LIMIT_DOMAIN_FDS, LIMIT_ASK_FDS);
 	if (r)
 		return r;
-	account->addresses += addresses;
-	accounts->domains++;
-	account->domains++;
-	add_descriptors(accounts, account, LIMIT_DOMAIN_FDS);
+	add_domain(accounts, account, addresses);
 	return 0;
+}
+
+int account_adopt_domain(struct accounts *accounts, uid_t uid, uint64_t addresses,
+			 uint64_t superslabs, struct account **ret_account)
+{
+	struct account *account = find(accounts, uid);
+
+	if (!account)
+		account = add(accounts, uid);
+	if (!account)
+		return -ENOMEM;
+	add_domain(accounts, account, addresses);
+	account->superslabs += superslabs;
+	accounts->superslabs += superslabs;
+	*ret_account = account;
+	return 0;
+}
+
+void account_adopt_member(struct accounts *accounts, struct account *account)
+{
+	add_descriptors(accounts, account, LIMIT_MEMBER_FDS);
 }
 
 struct account *account_close_domain(struct accounts *accounts, struct account *account,

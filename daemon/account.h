@@ -90,6 +90,11 @@ int account_open_domain(struct accounts *accounts, struct account *account, uint
 /* Returns NULL. */
 struct account *account_close_domain(struct accounts *accounts, struct account *account,
 				     uint64_t addresses);
+/* What an earlier daemon granted a domain and its members is charged whatever the limits are now.
+ * 0 or -ENOMEM. */
+int account_adopt_domain(struct accounts *accounts, uid_t uid, uint64_t addresses,
+			 uint64_t superslabs, struct account **ret_account);
+void account_adopt_member(struct accounts *accounts, struct account *account);
 /* LIMIT_MEMBER_FDS. 0 or an enum hak_refusal. */
 int account_open_member(struct accounts *accounts, struct account *account);
 void account_close_member(struct accounts *accounts, struct account *account);

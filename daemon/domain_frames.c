@@ -66,24 +66,27 @@ static bool failed(struct conn *conn, int r)
 
 /* ---- open ---- */
 
-/* For a reader; -1 each for others. */
+/* What this one gets that the daemon's own descriptors are not fit for; -1 each: they are. */
 struct reader_fds {
-	int data, meta;
+	int data, meta; /* for a reader */
+	int state;      /* for everybody: only the daemon writes to it */
 };
 
 static struct reader_fds close_reader(struct reader_fds fds)
 {
 	hak_sys_close(fds.data);
 	hak_sys_close(fds.meta);
-	return (struct reader_fds){ -1, -1 };
+	hak_sys_close(fds.state);
+	return (struct reader_fds){ -1, -1, -1 };
 }
 
 static int open_reader(struct reader_fds *ret, const struct domain *domain, bool read_only)
 {
-	int r = 0;
+	int r;
 
-	*ret = (struct reader_fds){ -1, -1 };
-	if (read_only)
+	*ret = (struct reader_fds){ -1, -1, -1 };
+	r = os_reopen_readonly(&ret->state, domain->state_fd);
+	if (read_only && r == 0)
 		r = os_reopen_readonly(&ret->data, domain->data_fd);
 	if (read_only && r == 0)
 		r = os_reopen_readonly(&ret->meta, domain->meta_fd);
@@ -98,7 +101,7 @@ static bool answer_open(struct conn *conn, const struct member *member, struct r
 {
 	const struct domain *domain = member->domain;
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_DOMAIN);
-	int fds[] = { domain->data_fd, domain->meta_fd, domain->state_fd, member->sign };
+	int fds[] = { domain->data_fd, domain->meta_fd, reader.state, member->sign };
 	bool alive;
 
 	if (reader.data >= 0) {
@@ -230,7 +233,7 @@ static bool on_heir(struct conn *conn, const struct hak_wire_domain_heir *heir)
 	other = heir->member ? member_alive(member->domain, heir->member) : NULL;
 	if (heir->member && (!other || other == member || other->read_only))
 		return done(conn, -ESRCH, "the heir: no other living member");
-	member->heir = heir->member;
+	member_set_heir(member, heir->member);
 	return done(conn, 0, "");
 }
 

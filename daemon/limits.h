@@ -20,7 +20,7 @@
 #define LIMIT_SESSION_REQUESTS 100000u
 #define LIMIT_UID_REQUESTS     500000u
 
-/* Domains; each takes three descriptors. */
+/* Domains; each takes four descriptors. */
 #define LIMIT_DOMAINS     1024u
 #define LIMIT_UID_DOMAINS 256u
 
@@ -55,8 +55,8 @@
 #define LIMIT_CONN_FDS    2u
 #define LIMIT_SESSION_FDS 6u
 #define LIMIT_REGION_FDS  2u
-/* Descriptors of a domain: data, meta, state; of a member: its bell. */
-#define LIMIT_DOMAIN_FDS 3u
+/* Descriptors of a domain: data, meta, state, book; of a member: its bell. */
+#define LIMIT_DOMAIN_FDS 4u
 #define LIMIT_MEMBER_FDS 1u
 /* Domains that one session is a member of. */
 #define LIMIT_SESSION_DOMAINS 64u

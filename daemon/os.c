@@ -213,6 +213,13 @@ void os_sock_least_room(int sock)
 	(void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
 }
 
+bool os_is_sign(int fd)
+{
+	struct itimerspec left;
+
+	return os_result(timerfd_gettime(fd, &left)) == 0;
+}
+
 int os_reopen_readonly(int *ret_fd, int fd)
 {
 	char path[32];

@@ -48,6 +48,8 @@ int os_sign(int *ret_fd);
 void os_sign_set(int fd);
 /* As little room as the kernel lets a socket have for what its peer did not read yet. */
 void os_sock_least_room(int sock);
+/* True if it is what os_sign() made. */
+bool os_is_sign(int fd);
 /* The same file opened anew, for reading only. */
 int os_reopen_readonly(int *ret_fd, int fd);
 /*

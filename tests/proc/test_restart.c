@@ -9,6 +9,7 @@
 #include "daemon/session_book.h"
 #include "shared/sys.h"
 #include "tests/proc/manager.h"
+#include "tests/proc/peer.h"
 
 #define BURST 64u
 
@@ -363,7 +364,102 @@ static void twenty_restarts_leave_nothing_behind(void **state)
 		raw_close(&raw[i]);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, manager_setup, manager_teardown)
+/* In a peer: blocks of its own superslabs, until the board says that it is enough. */
+static int64_t allocate(uint64_t which)
+{
+	uint64_t n = 0;
+
+	for (; !atomic_load(&peer_board->word[0]) || n < 10; n++) {
+		size_t size = 300000 + n % 7 * 1000000;
+		uint8_t *p = hak_malloc(size);
+
+		must(p != NULL);
+		peer_fill(p, size, (unsigned)(n + which));
+		must(peer_is_filled(p, size, (unsigned)(n + which)));
+		hak_free(p);
+		atomic_store(&peer_board->word[1 + which], n + 1);
+	}
+	return (int64_t)n;
+}
+
+/* Until each has come further by so much. */
+static void await_progress(unsigned clients)
+{
+	uint64_t before, until = hak_sys_now_ns() + RIG_DEADLINE_MS * UINT64_C(1000000);
+
+	for (unsigned i = 0; i < clients; i++) {
+		before = atomic_load(&peer_board->word[1 + i]);
+		while (atomic_load(&peer_board->word[1 + i]) < before + 5)
+			assert_true(hak_sys_now_ns() < until);
+	}
+}
+
+static void while_clients_allocate(struct manager *manager, enum manager_how how)
+{
+	struct peer peer[3];
+
+	atomic_store(&peer_board->word[0], 0);
+	for (unsigned i = 0; i < 3; i++) {
+		peer[i] = peer_new(manager->rig, 0);
+		peer_begin(&peer[i], allocate, i);
+	}
+	for (unsigned round = 0; round < 6; round++) {
+		await_progress(3);
+		manager_restart(manager, how);
+	}
+	await_progress(3);
+	assert_non_null(strstr(manager->rig->log, "adopted sessions=3 "));
+	atomic_store(&peer_board->word[0], 1);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(peer_result(&peer[i]) >= 10);
+		peer_end(&peer[i]);
+	}
+	rig_wait_sessions(manager->rig, 0);
+	rig_wait_leased(manager->rig, 0);
+}
+
+static void killed_while_clients_allocate_costs_nothing(void **state)
+{
+	while_clients_allocate(*state, MANAGER_KILL);
+}
+
+static void parked_while_clients_allocate_costs_nothing(void **state)
+{
+	while_clients_allocate(*state, MANAGER_PARK);
+}
+
+static void executed_anew_while_clients_allocate_costs_nothing(void **state)
+{
+	while_clients_allocate(*state, MANAGER_EXEC);
+}
+
+static void clients_go_on_while_it_is_away(void **state)
+{
+	struct manager *manager = *state;
+	struct peer peer;
+
+	atomic_store(&peer_board->word[0], 0);
+	peer = peer_new(manager->rig, 0);
+	peer_begin(&peer, allocate, 0);
+	await_progress(1);
+	manager_end(manager, MANAGER_KILL);
+	await_progress(1);
+	manager_start(manager);
+	await_progress(1);
+	atomic_store(&peer_board->word[0], 1);
+	assert_true(peer_result(&peer) >= 10);
+	peer_end(&peer);
+}
+
+static int setup(void **state)
+{
+	assert_int_equal(peer_setup(state), 0);
+	*state = rig_stop(*state); /* its board is what is needed of it */
+	return manager_setup(state);
+}
+
+#define WITH_PEERS(name) cmocka_unit_test_setup_teardown(name, setup, manager_teardown)
+#define TEST(name)       cmocka_unit_test_setup_teardown(name, manager_setup, manager_teardown)
 
 int main(void)
 {
@@ -375,6 +471,10 @@ int main(void)
 		TEST(an_empty_store_costs_memory_only),
 		TEST(a_session_without_one_of_its_files_is_refused),
 		TEST(a_damaged_book_costs_its_session_alone),
+		WITH_PEERS(killed_while_clients_allocate_costs_nothing),
+		WITH_PEERS(parked_while_clients_allocate_costs_nothing),
+		WITH_PEERS(executed_anew_while_clients_allocate_costs_nothing),
+		WITH_PEERS(clients_go_on_while_it_is_away),
 		TEST(twenty_restarts_leave_nothing_behind),
 	};
 

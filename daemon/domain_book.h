@@ -67,8 +67,8 @@ int domain_book_new(struct domain *domain);
 /* Writes the fixed part of a domain whose files are there; valid from then on. 0 or a negative
  * errno. */
 int domain_book_write(struct domain *domain);
-/* Opens an earlier daemon's book and takes from it what is fixed; it owns `fd` then. As book_open();
- * the fixed part makes sense, the rest is domain_book_fault()'s. */
+/* Opens an earlier daemon's book and takes from it what is fixed; it owns `fd` then. As
+ * book_open(); the fixed part makes sense, the rest is domain_book_fault()'s. */
 int domain_book_open(struct domain *domain, int fd, const char **ret_fault);
 /* NULL, or what is wrong with variable part and tables. */
 const char *domain_book_fault(const struct domain *domain);

@@ -13,6 +13,6 @@ struct daemon;
  * be. Asked once, at start. */
 bool reexec_happened(void);
 
-/* Starts daemon->again. Does not return, unless the program can't be started: a negative errno, and everything is as it
- * was. No worker may be at work. */
+/* Starts daemon->again. Does not return, unless the program can't be started: a negative errno, and
+ * everything is as it was. No worker may be at work. */
 int reexec_now(struct daemon *daemon);

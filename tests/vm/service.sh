@@ -49,6 +49,14 @@ answers()
 	[ "$status" = 0 ] && [[ $out == *"\"pid\": $pid,"* ]]
 }
 
+# The last daemon has adopted so many sessions, by its log.
+adopted() # SESSIONS
+{
+	journalctl --sync
+	journalctl --unit=hakmemd.service --output=cat | grep '^hakmemd: info adopted ' |
+		tail -n 1 | grep -q " sessions=$1 "
+}
+
 # A shell of an ordinary user with memory from the daemon, that makes strings as it is told.
 spawn_client()
 {
@@ -130,8 +138,10 @@ check 'a client has a session' start_client
 systemctl restart hakmemd.service
 check 'restart: another process answers' answers
 check 'restart: it is another one' [ "$pid" != "$first" ]
+check 'restart: it has adopted the session' adopted 1
+check 'restart: the client has it' client_has_a_session
 check 'restart: the client keeps its memory and gets more' client_makes 30000000
-check 'restart: the old one ended well' journal_has 'stopped sessions='
+check 'restart: the old one was parked' journal_has 'parked sessions='
 check 'restart: nothing was aborted' never_had 'bug|core-dump'
 check 'restart: the client ends well' end_client
 
@@ -143,6 +153,8 @@ systemctl kill --signal=KILL --kill-who=main hakmemd.service
 await hakmemd.service NRestarts 1
 check 'killed: systemd has started another' answers
 check 'killed: it is another one' [ "$pid" != "$first" ]
+check 'killed: it has adopted the session' adopted 1
+check 'killed: the client has it' client_has_a_session
 check 'killed: the client keeps its memory and gets more' client_makes 30000000
 check 'killed: the client ends well' end_client
 

@@ -95,7 +95,7 @@ struct client {
 	void *segment, *presence;
 	struct hak_ring_end sq, cq;
 	uint64_t seq, answers;
-	int32_t result; /* of the last answer */
+	int32_t result; /* of the last */
 };
 
 static void ask(struct client *client, uint32_t op, uint32_t first, uint32_t count)
@@ -149,9 +149,8 @@ static void leave(struct client *client)
 
 /* ---- what is asked ---- */
 
-/* Superslabs when all is done. */
 struct expected {
-	uint32_t taken, frozen, ready;
+	uint32_t taken, frozen, ready; /* superslabs when all is done */
 };
 
 struct scene {
@@ -164,18 +163,26 @@ struct scene {
 
 #define OP_DECAY 100u /* no request: what nobody came for is given back */
 
-static const struct scene scenes[] = {
-	{ "nop", 0, false, HAK_OP_NOP, 0, 0, { 20, 0, 0 } },
+static const struct scene nops[] = { { "nop", 0, false, HAK_OP_NOP, 0, 0, { 20, 0, 0 } } };
+static const struct scene leases[] = {
 	{ "lease", 0, false, HAK_OP_LEASE, 0, 3, { 23, 0, 0 } },
 	{ "large lease", 0, false, HAK_OP_LEASE, 0, 150, { 170, 0, 0 } },
+};
+static const struct scene returns[] = {
 	{ "return", 0, false, HAK_OP_RETURN, 2, 10, { 10, 0, 0 } },
+};
+static const struct scene freezes[] = {
 	{ "freeze", 0, false, HAK_OP_FREEZE, 3, 5, { 20, 5, 0 } },
+};
+static const struct scene grants[] = {
 	{ "grant", 0, false, HAK_OP_RESERVE, 0, 4, { 24, 0, 4 } },
 	{ "grant again", 4, true, HAK_OP_RESERVE, 0, 4, { 25, 0, 4 } },
+};
+static const struct scene revokes[] = {
 	{ "revoke", 4, false, HAK_OP_RESERVE, 0, 0, { 20, 0, 0 } },
 	{ "revoke the rest", 4, true, HAK_OP_RESERVE, 0, 0, { 21, 0, 0 } },
-	{ "decay", 4, false, OP_DECAY, 0, 0, { 20, 0, 0 } },
 };
+static const struct scene decays[] = { { "decay", 4, false, OP_DECAY, 0, 0, { 20, 0, 0 } } };
 
 static void take_from_reserve(struct client *client)
 {
@@ -222,7 +229,7 @@ static int end_of(pid_t pid)
 	return WEXITSTATUS(status);
 }
 
-/* A session that was left before store n; how its daemon ended. */
+/* Left before store n; how its daemon ended. */
 static int leave_behind(struct client *client, const struct scene *scene, unsigned n)
 {
 	int pair[2], numbers[SESSION_FILES];
@@ -359,14 +366,48 @@ static void run(const struct scene *scene)
 	assert_true(n > 5);
 }
 
-static void whoever_ends_before_any_store_is_followed(void **state)
-{
-	unsigned fds = unit_count_fds();
+#define RUN(all)                                                 \
+	do {                                                     \
+		unsigned fds = unit_count_fds();                 \
+		(void)state;                                     \
+		for (size_t i = 0; i < hak_array_size(all); i++) \
+			run(&(all)[i]);                          \
+		assert_int_equal(unit_count_fds(), fds);         \
+	} while (0)
 
-	(void)state;
-	for (size_t i = 0; i < hak_array_size(scenes); i++)
-		run(&scenes[i]);
-	assert_int_equal(unit_count_fds(), fds);
+static void a_request_without_work_is_answered(void **state)
+{
+	RUN(nops);
+}
+
+static void superslabs_are_leased(void **state)
+{
+	RUN(leases);
+}
+
+static void superslabs_are_returned(void **state)
+{
+	RUN(returns);
+}
+
+static void superslabs_are_frozen(void **state)
+{
+	RUN(freezes);
+}
+
+static void a_reserve_is_granted(void **state)
+{
+	RUN(grants);
+}
+
+static void a_reserve_is_revoked(void **state)
+{
+	RUN(revokes);
+}
+
+static void what_is_warm_decays(void **state)
+{
+	RUN(decays);
 }
 
 /* ---- damage ---- */
@@ -444,8 +485,8 @@ static _Noreturn void spoil(struct client *client)
 {
 	struct daemon whole, *daemon = &whole;
 	struct session_text *text;
-	const char *fault;
 	void *at;
+	const char *fault;
 
 	make_daemon(daemon);
 	must(hak_sys_map_shared(&at, NULL, client->fds[0], 0, REGION_BOOK_BYTES) == 0);
@@ -478,7 +519,7 @@ static void what_is_damaged_is_refused_with_a_reason(void **state)
 	pid_t pid;
 
 	(void)state;
-	assert_int_equal(leave_behind(&client, &scenes[0], UINT32_MAX), WHOLE);
+	assert_int_equal(leave_behind(&client, &nops[0], UINT32_MAX), WHOLE);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid)
@@ -490,10 +531,16 @@ static void what_is_damaged_is_refused_with_a_reason(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whoever_ends_before_any_store_is_followed),
+		cmocka_unit_test(a_request_without_work_is_answered),
+		cmocka_unit_test(superslabs_are_leased),
+		cmocka_unit_test(superslabs_are_returned),
+		cmocka_unit_test(superslabs_are_frozen),
+		cmocka_unit_test(a_reserve_is_granted),
+		cmocka_unit_test(a_reserve_is_revoked),
+		cmocka_unit_test(what_is_warm_decays),
 		cmocka_unit_test(what_is_damaged_is_refused_with_a_reason),
 	};
 
-	unit_watchdog();
+	(void)alarm(220); /* hundreds of daemons */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

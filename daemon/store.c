@@ -146,7 +146,6 @@ void store_refuse(struct store *store, struct store_set *set, const char *what, 
 
 	log_event(LOG_AT_WARNING, "adopt-refused", "what=%s id=%s reason=\"%s\"", what,
 		  id ? id : set->name, why);
-	set->kept = false;
 	store_drop(store, set->name);
 }
 

@@ -69,5 +69,5 @@ void store_drop(struct store *store, const char *name);
 struct store_set *store_find(const struct store *store, const char *name);
 /* What was found belongs to the caller from here on, as if he had put it. */
 void store_keep(struct store_set *set);
-/* Closes all that was found under this name and drops it, with a log line. */
+/* Drops a name, with a log line; closes what was found under it and is not kept. */
 void store_refuse(struct store *store, struct store_set *set, const char *what, const char *why);

@@ -72,6 +72,18 @@ static struct account *find(struct accounts *accounts, uid_t uid)
 	return NULL;
 }
 
+static struct account *add(struct accounts *accounts, uid_t uid)
+{
+	struct account *account = calloc(1, sizeof(*account));
+
+	if (!account)
+		return NULL;
+	account->uid = uid;
+	list_init(&account->link);
+	list_add(&accounts->all, &account->link);
+	return account;
+}
+
 /* True if `more` on top of `held` passes `max`; no overflow for any input. */
 static bool passes(uint64_t held, uint64_t more, uint64_t max)
 {
@@ -125,17 +137,31 @@ int account_open(struct accounts *accounts, uid_t uid, struct account **ret_acco
 	r = test_descriptors(accounts, account, LIMIT_CONN_FDS, 0);
 	if (r)
 		return r;
-	if (!account) {
-		account = calloc(1, sizeof(*account));
-		if (!account)
-			return -ENOMEM;
-		account->uid = uid;
-		list_init(&account->link);
-		list_add(&accounts->all, &account->link);
-	}
+	if (!account)
+		account = add(accounts, uid);
+	if (!account)
+		return -ENOMEM;
 	account->sessions++;
 	accounts->sessions++;
 	add_descriptors(accounts, account, LIMIT_CONN_FDS);
+	*ret_account = account;
+	return 0;
+}
+
+int account_adopt_session(struct accounts *accounts, uid_t uid, uint64_t superslabs,
+			  struct account **ret_account)
+{
+	struct account *account = find(accounts, uid);
+
+	if (!account)
+		account = add(accounts, uid);
+	if (!account)
+		return -ENOMEM;
+	account->sessions++;
+	accounts->sessions++;
+	add_descriptors(accounts, account, LIMIT_SESSION_FDS);
+	account->superslabs += superslabs;
+	accounts->superslabs += superslabs;
 	*ret_account = account;
 	return 0;
 }

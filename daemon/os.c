@@ -78,6 +78,18 @@ bool os_pidfd_dead(int pidfd)
 	return poll(&p, 1, 0) > 0;
 }
 
+pid_t os_pidfd_pid(int fd)
+{
+	static const char key[] = "\nPid:\t";
+	char path[40], text[512], *at;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	n = hak_sys_read_file(path, text, sizeof(text));
+	at = n > 0 ? strstr(text, key) : NULL;
+	return at ? atoi(at + sizeof(key) - 1) : 0;
+}
+
 int os_signalfd(int *ret_fd)
 {
 	sigset_t set;

@@ -150,6 +150,24 @@ static void on_task(struct task *task)
 		job_ahead(session);
 }
 
+struct session *session_alloc(struct daemon *daemon)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	*session = (struct session){
+		.magic = SESSION_MAGIC,
+		.daemon = daemon,
+		.state = SESSION_DETACHED,
+		.pidfd = -1,
+		.segment_fd = -1,
+		.presence_fd = -1,
+		.region = REGION_NULL,
+	};
+	return session;
+}
+
 void session_begin(struct session *session)
 {
 	struct daemon *daemon = session->daemon;
@@ -170,23 +188,15 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 		uint16_t version)
 {
 	struct daemon *daemon = conn->daemon;
-	struct session *session = calloc(1, sizeof(*session));
+	struct session *session = session_alloc(daemon);
 	int r;
 
 	if (!session)
 		return -ENOMEM;
-	*session = (struct session){
-		.magic = SESSION_MAGIC,
-		.daemon = daemon,
-		.state = SESSION_DETACHED,
-		.id = life_session(&daemon->life),
-		.version = version,
-		.peer = conn->peer,
-		.segment_fd = -1,
-		.presence_fd = -1,
-		.region = REGION_NULL,
-		.since_ns = hak_sys_boottime_ns(),
-	};
+	session->id = life_session(&daemon->life);
+	session->version = version;
+	session->peer = conn->peer;
+	session->since_ns = hak_sys_boottime_ns();
 	set_comm(session, hello->comm);
 	r = account_open_session(&daemon->accounts, conn->account);
 	if (r) {

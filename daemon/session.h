@@ -137,6 +137,9 @@ static inline struct session_text *session_text(const struct session *session)
 int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
 		uint16_t version);
 
+/* A session without anything but the daemon, for session_new() and session_adopt(); NULL: no
+ * memory. Until session_begin() it is the caller's, freed by free(). */
+struct session *session_alloc(struct daemon *daemon);
 /* Whole but for its connection: it is one of the daemon's sessions from here on. */
 void session_begin(struct session *session);
 /* Undoes what made its memory; allowed for what is not there. */

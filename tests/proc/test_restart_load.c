@@ -124,22 +124,38 @@ static void use_heap(void)
 
 static int64_t starts(uint64_t i)
 {
-	struct hak_domain_attr attr = { .size = sizeof(attr), .lifetime = HAK_LIFETIME_MEMBERS };
 	struct hak_info info = { .size = sizeof(info) };
-	char name[32];
-	int r;
 
 	me = &board->client[i];
 	seed = i + 1;
 	use_heap();
 	must(!hak_info_get(&info));
 	me->session = info.session;
+	return 0;
+}
+
+static int64_t joins(uint64_t i)
+{
+	struct hak_domain_attr attr = { .size = sizeof(attr), .lifetime = HAK_LIFETIME_MEMBERS };
+	char name[32];
+	int r;
+
 	(void)snprintf(name, sizeof(name), "load%u", (unsigned)i / GROUP);
 	r = hak_domain_open(&peer_domain, name, HAK_CREATE, &attr);
 	if (r < 0)
 		return r;
 	(void)snprintf(name, sizeof(name), "pair%u", (unsigned)i / 2);
 	return hak_channel_open(&channel, peer_domain, name, 64, i % 2 ? HAK_RECV : HAK_SEND);
+}
+
+static int64_t allocates(uint64_t unused)
+{
+	(void)unused;
+	while (!board->stop) {
+		use_heap();
+		me->messages++;
+	}
+	return (int64_t)me->messages;
 }
 
 static void send_one(uint64_t number)
@@ -218,33 +234,40 @@ static int64_t has_tidy_domain(uint64_t unused)
 
 /* ---- in the test ---- */
 
-static uint64_t received(uint32_t clients)
+struct load {
+	struct manager *manager;
+	struct peer *peer;
+	uint32_t clients, kills;
+};
+
+/* So many go on, whatever became of the daemon. */
+static uint64_t done(const struct load *load)
 {
 	uint64_t n = 0;
 
-	for (uint32_t i = 1; i < clients; i += 2)
+	for (uint32_t i = 0; i < load->clients; i++)
 		n += board->client[i].messages;
 	return n;
 }
 
-static void await_messages(uint32_t clients, uint64_t n)
+static void await_progress(const struct load *load, uint64_t n)
 {
 	uint64_t end = hak_sys_now_ns() + 2 * RIG_DEADLINE_MS * UINT64_C(1000000);
-	uint64_t from = received(clients);
+	uint64_t from = done(load);
 
-	while (received(clients) - from < n) {
+	while (done(load) - from < n) {
 		(void)hak_sys_poll(NULL, 0, 1);
 		if (hak_sys_now_ns() > end)
-			fail_msg("nothing is received any more");
+			fail_msg("nothing goes on any more");
 	}
 }
 
-static void report_times(uint32_t clients)
+static void report_times(const struct load *load)
 {
 	uint64_t total = 0, longest = 0, sum = 0, bucket[BUCKETS] = { 0 };
 	uint32_t p99 = 0;
 
-	for (uint32_t i = 0; i < clients; i++) {
+	for (uint32_t i = 0; i < load->clients; i++) {
 		for (uint32_t b = 0; b < BUCKETS; b++) {
 			bucket[b] += board->client[i].time[b];
 			total += board->client[i].time[b];
@@ -254,61 +277,88 @@ static void report_times(uint32_t clients)
 	}
 	while (p99 < BUCKETS - 1 && (sum += bucket[p99]) * 100 < total * 99)
 		p99++;
-	print_message("# %llu messages, %llu allocations: p99 below %llu ns, the longest %llu us\n",
-		      (unsigned long long)received(clients), (unsigned long long)total, 1ULL << p99,
-		      (unsigned long long)longest / 1000);
+	print_message("# %llu allocations: p99 below %llu ns, the longest %llu us\n",
+		      (unsigned long long)total, 1ULL << p99, (unsigned long long)longest / 1000);
 }
 
-static void check_ends(struct peer *peer, uint32_t clients)
+static struct load begin(struct manager *manager)
 {
-	for (uint32_t i = 0; i < clients; i += 2) {
-		int64_t sent = peer_result(&peer[i]);
+	struct load load = { .manager = manager,
+			     .clients = number_of("RESTART_CLIENTS", 100, CLIENTS_MOST) & ~1u,
+			     .kills = number_of("RESTART_KILLS", 10, UINT32_MAX) };
 
-		assert_true(sent > 0);
-		assert_int_equal(peer_result(&peer[i + 1]), sent);
+	load.peer = calloc(load.clients, sizeof(*load.peer));
+	assert_non_null(load.peer);
+	for (uint32_t i = 0; i < load.clients; i++) {
+		load.peer[i] = peer_new(manager->rig, HAK_INFO_DAEMON);
+		assert_int_equal(peer_do(&load.peer[i], starts, i), 0);
 	}
-	for (uint32_t i = 0; i < clients; i++) {
-		assert_int_equal(peer_do(&peer[i], is_up, 0), 1);
-		assert_int_equal(peer_do(&peer[i], has_tidy_domain, 0), 1);
-	}
+	return load;
 }
 
-static void nothing_is_lost_with_the_daemon(void **state)
+static void kill_and_go_on(const struct load *load)
 {
-	struct manager *manager = *state;
-	uint32_t clients = number_of("RESTART_CLIENTS", 100, CLIENTS_MOST) & ~1u;
-	uint32_t kills = number_of("RESTART_KILLS", 10, UINT32_MAX);
-	struct peer *peer = calloc(clients, sizeof(*peer));
-	uint64_t down = 0;
+	uint64_t longest = 0;
 
-	assert_non_null(peer);
-	for (uint32_t i = 0; i < clients; i++) {
-		peer[i] = peer_new(manager->rig, HAK_INFO_DAEMON);
-		assert_int_equal(peer_do(&peer[i], starts, i), 0);
-	}
-	for (uint32_t i = 0; i < clients; i++)
-		peer_begin(&peer[i], i % 2 ? receives : sends, 0);
-	await_messages(clients, clients);
-	for (uint32_t i = 0; i < kills; i++) {
-		uint64_t begin = hak_sys_now_ns();
+	await_progress(load, load->clients);
+	for (uint32_t i = 0; i < load->kills; i++) {
+		uint64_t down = hak_sys_now_ns();
 
-		manager_restart(manager, MANAGER_KILL);
-		begin = hak_sys_now_ns() - begin;
-		down = begin > down ? begin : down;
-		/* So many go on, whatever became of the daemon. */
-		await_messages(clients, 10 * (uint64_t)clients);
+		manager_restart(load->manager, MANAGER_KILL);
+		down = hak_sys_now_ns() - down;
+		longest = down > longest ? down : longest;
+		await_progress(load, 10 * (uint64_t)load->clients);
 	}
 	board->stop = 1;
-	check_ends(peer, clients);
-	report_times(clients);
-	print_message("# %u kills, the longest without a daemon %llu ms\n", kills,
-		      (unsigned long long)down / 1000000);
-	assert_int_equal(rig_status(manager->rig).sessions, clients);
-	for (uint32_t i = 0; i < clients; i++)
-		peer_end(&peer[i]);
-	rig_wait_sessions(manager->rig, 0);
-	rig_wait_leased(manager->rig, 0);
-	free(peer);
+	print_message("# %u kills, the longest without a daemon %llu ms\n", load->kills,
+		      (unsigned long long)longest / 1000000);
+}
+
+static void end(struct load *load)
+{
+	struct rig *rig = load->manager->rig;
+
+	report_times(load);
+	for (uint32_t i = 0; i < load->clients; i++)
+		assert_int_equal(peer_do(&load->peer[i], is_up, 0), 1);
+	assert_int_equal(rig_status(rig).sessions, load->clients);
+	for (uint32_t i = 0; i < load->clients; i++)
+		peer_end(&load->peer[i]);
+	rig_wait_sessions(rig, 0);
+	rig_wait_leased(rig, 0);
+	free(load->peer);
+}
+
+static void heaps_go_on(void **state)
+{
+	struct load load = begin(*state);
+
+	for (uint32_t i = 0; i < load.clients; i++)
+		peer_begin(&load.peer[i], allocates, 0);
+	kill_and_go_on(&load);
+	for (uint32_t i = 0; i < load.clients; i++)
+		assert_true(peer_result(&load.peer[i]) > 0);
+	end(&load);
+}
+
+static void domains_go_on(void **state)
+{
+	struct load load = begin(*state);
+
+	for (uint32_t i = 0; i < load.clients; i++)
+		assert_int_equal(peer_do(&load.peer[i], joins, i), 0);
+	for (uint32_t i = 0; i < load.clients; i++)
+		peer_begin(&load.peer[i], i % 2 ? receives : sends, 0);
+	kill_and_go_on(&load);
+	for (uint32_t i = 0; i < load.clients; i += 2) {
+		int64_t sent = peer_result(&load.peer[i]);
+
+		assert_true(sent > 0);
+		assert_int_equal(peer_result(&load.peer[i + 1]), sent);
+	}
+	for (uint32_t i = 0; i < load.clients; i++)
+		assert_int_equal(peer_do(&load.peer[i], has_tidy_domain, 0), 1);
+	end(&load);
 }
 
 static int set_up(void **state)
@@ -331,7 +381,8 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(nothing_is_lost_with_the_daemon, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(heaps_go_on, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(domains_go_on, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("restart_load", tests, NULL, NULL);

@@ -88,7 +88,7 @@ int hak_session_region_fd(struct hak_session *session);
 
 /*
  * Sends n frames and waits for the one that answers them until deadline_ns, with its descriptors
- * (up to HAK_WIRE_FDS_MAX, the caller's). 0; -EAGAIN: the daemon is away, to be asked again when the
+ * (up to HAK_WIRE_FDS_MAX, the caller's). 0; -EAGAIN: the daemon is away, ask again when the
  * session is UP: it may or may not have done what was asked; else a negative errno and state LOST:
  * what came later would be taken for the answer to something else.
  */

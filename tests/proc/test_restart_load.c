@@ -382,7 +382,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(heaps_go_on, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_hundred_clients_notice_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_hundred_clients_notice_nothing, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests_name("restart_load", tests, NULL, NULL);

@@ -13,7 +13,8 @@
 #include "libclient/domain_view.h"
 #include "libclient/heap.h"
 
-/* For an answer on the socket: to open a domain may mean to make one, and the daemon to start anew. */
+/* For an answer on the socket: to open a domain may mean to make one, and the daemon may start
+ * anew. */
 #define ANSWER_NS UINT64_C(5000000000)
 /* Between looks for a daemon that is away. */
 #define SLICE_MS 5

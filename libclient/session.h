@@ -10,7 +10,7 @@
  *   and after fork, in the child, from anything to NONE again.
  *
  * AWAY: the daemon has ended, and the next one may have taken the session over. Rings and reserve
- * are used on, since nothing in them is ever said twice: what lies there is served by whoever comes.
+ * are used on, since nothing in them is ever said twice: whoever comes serves what lies there.
  * Every call that looks for the daemon also asks for the session again (RESUME), without waiting.
  *
  * LOST is for good in this process: its memory stays valid (the mappings hold it) and the heap goes
@@ -74,12 +74,12 @@ int hak_session_post(struct hak_session *session, struct hak_sqe *sqe);
 /* The next completion, if there is one. 0, -EAGAIN, or -ECONNRESET. */
 int hak_session_reap(struct hak_session *session, struct hak_cqe *ret_cqe);
 
-/* Waits until there is a completion to reap: until deadline_ns, or, AWAY, for HAK_AWAY_WAIT_NS if that
- * is less. 0, -ETIMEDOUT, or -ECONNRESET: LOST. */
+/* Waits until there is a completion to reap: until deadline_ns, or, AWAY, for HAK_AWAY_WAIT_NS if
+ * that is less. 0, -ETIMEDOUT, or -ECONNRESET: LOST. */
 int hak_session_wait(struct hak_session *session, uint64_t deadline_ns);
 
-/* Asks the socket whether the daemon is still there; UP becomes AWAY if not, and AWAY goes on as far
- * as it gets without waiting. True: UP. */
+/* Asks the socket whether the daemon is still there; UP becomes AWAY if not, and AWAY goes on as
+ * far as it gets without waiting. True: UP. */
 bool hak_session_alive(struct hak_session *session);
 
 /* The region's descriptor, asked for again if the program closed it; negative errno: not to be
@@ -87,8 +87,8 @@ bool hak_session_alive(struct hak_session *session);
 int hak_session_region_fd(struct hak_session *session);
 
 /*
- * Sends n frames and waits for the one that answers them until deadline_ns, with its descriptors (up
- * to HAK_WIRE_FDS_MAX, the caller's). 0; -EAGAIN: the daemon is away, to be asked again when the
+ * Sends n frames and waits for the one that answers them until deadline_ns, with its descriptors
+ * (up to HAK_WIRE_FDS_MAX, the caller's). 0; -EAGAIN: the daemon is away, ask again when the
  * session is UP: it may or may not have done what was asked; else a negative errno and state LOST:
  * what came later would be taken for the answer to something else.
  */

@@ -65,7 +65,7 @@ int hak_session_adopt(struct hak_session *session, struct hak_greeting *greeting
 	    greeting->welcome.session_id != session->id ||
 	    greeting->welcome.version != session->version)
 		return -EPROTO;
-	/* The program may have closed one of the two only; the new one may have the old one's number. */
+	/* The program may have closed one of the two only, and the new one have its number. */
 	if (session->region_fd != greeting->region_fd &&
 	    hak_sys_fd_is(session->region_fd, &session->region_id))
 		hak_sys_close(greeting->region_fd);

@@ -25,6 +25,7 @@
 #include "daemon/session_adopt.h"
 #include "daemon/worker.h"
 #include "tests/must.h"
+#include "tests/unit/line.h"
 
 #define LIFE    UINT64_C(77)
 #define WHOLE   3 /* exit: it came to the end */
@@ -32,9 +33,12 @@
 
 /* ---- a daemon, without socket and signals ---- */
 
+static struct store line;
+
 static void make_daemon(struct daemon *daemon)
 {
-	*daemon = (struct daemon){ .numa = { .parts = 1 }, .life = LIFE, .epoch = 1 };
+	*daemon = (struct daemon){ .numa = { .parts = 1 } };
+	line_begin(daemon, &line, LIFE);
 	config_init(&daemon->config, UINT64_C(1) << 40);
 	daemon->config.stock_sessions = 0;
 	daemon->config.stock_decay_ms = 0;

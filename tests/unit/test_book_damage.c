@@ -89,9 +89,9 @@ static _Noreturn void spoil(struct client *client)
 		((unsigned char *)at)[i / 8] ^= (unsigned char)(1 << i % 8);
 	}
 	SPOILT(text->head.version, BOOK_VERSION + 1, "a book of another version");
-	daemon->life++;
+	line_renumber(daemon, LIFE + 1);
 	must_refuse(daemon, client, "a book of another daemon");
-	daemon->life--;
+	line_renumber(daemon, LIFE);
 	daemon->numa.parts = 2;
 	must_refuse(daemon, client, "a region of other parts");
 	daemon->numa.parts = 1;

@@ -15,6 +15,7 @@
 #include "daemon/session.h"
 #include "daemon/shrink.h"
 #include "tests/must.h"
+#include "tests/unit/line.h"
 #include "tests/unit/unit.h"
 
 #define SUPERSLABS 16u
@@ -23,6 +24,7 @@
 
 struct world {
 	struct daemon daemon;
+	struct store store;
 	struct session session[SESSIONS];
 	struct hak_report_audit rows[64];
 };
@@ -34,7 +36,7 @@ static void setup(struct world *w, uint32_t sessions)
 	*w = (struct world){ 0 };
 	config_init(&daemon->config, UINT64_C(1) << 34);
 	daemon->config.stock_decay_ms = 0;
-	daemon->life = 7;
+	line_begin(daemon, &w->store, 7);
 	daemon->numa.parts = 1;
 	daemon->tick.in_flight = true;
 	list_init(&daemon->sessions);

@@ -10,21 +10,23 @@
 #include "daemon/domain_make.h"
 #include "daemon/session.h"
 #include "tests/must.h"
+#include "tests/unit/line.h"
 #include "tests/unit/unit.h"
 
 #define SUPERSLABS 8u
 
 struct world {
 	struct daemon daemon;
+	struct store store;
 	struct session session;
 	struct domain *domain;
 	int fds[4];
 };
 
-static void setup_daemon(struct daemon *daemon)
+static void setup_daemon(struct daemon *daemon, struct store *store)
 {
 	config_init(&daemon->config, UINT64_C(1) << 34);
-	daemon->life = 7;
+	line_begin(daemon, store, 7);
 	daemon->numa.parts = 1;
 	daemon->tick.in_flight = true;
 	list_init(&daemon->sessions);
@@ -39,7 +41,7 @@ static void make(struct world *w)
 	uint32_t first, part;
 
 	*w = (struct world){ .session = { .daemon = &w->daemon, .id = 1 } };
-	setup_daemon(&w->daemon);
+	setup_daemon(&w->daemon, &w->store);
 	must(account_open(&w->daemon.accounts, 0, &w->session.account) == 0);
 	must(!domain_attr_fault(&w->daemon, &attr));
 	must(domain_new(&w->domain, &w->session, "orders", &attr) == 0);
@@ -57,13 +59,15 @@ static void refused(const int *fds, unsigned n, uint64_t life)
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	unsigned open = unit_count_fds();
 	const char *fault = NULL;
+	struct store store;
 
 	must(daemon);
-	setup_daemon(daemon);
-	daemon->life = life;
+	setup_daemon(daemon, &store);
+	line_renumber(daemon, life);
 	assert_true(domain_adopt(daemon, fds, n, NULL, 0, &fault) < 0);
 	assert_non_null(fault);
 	assert_int_equal(daemon->domains.count, 0);
+	line_end(daemon);
 	assert_int_equal(unit_count_fds(), open);
 	accounts_deinit(&daemon->accounts); /* asserts that nothing is charged */
 	free(daemon);

@@ -86,10 +86,16 @@ static inline struct book_head *book_head(const struct book *book)
 /* For tests, else NULL: called before each of these stores. */
 extern void (*book_before_store)(void);
 
-static inline void book_begin_store(void)
+/* Before a store elsewhere that counts as well: into a ring, a word that clients see. */
+static inline void book_before_other(void)
 {
 	if (HAK_UNLIKELY(book_before_store != NULL))
 		book_before_store();
+}
+
+static inline void book_begin_store(void)
+{
+	book_before_other();
 	/* Nothing later may become part of what came before; the release keeps the other side. */
 	atomic_signal_fence(memory_order_seq_cst);
 }

@@ -90,7 +90,9 @@ static void start(struct session *session, const struct hak_sqe *sqe)
 static void answer(struct session *session)
 {
 	session_book_answer(session);
+	book_before_other();
 	(void)hak_ring_push(&session->cq, &session->job.cqe);
+	book_before_other();
 	hak_ring_consume(&session->sq);
 	session_book_answered(session);
 	session->job.op = 0;

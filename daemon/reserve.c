@@ -59,6 +59,7 @@ void reserve_grant(struct session *session, uint32_t superslab)
 	book_set64(&text->granted[i],
 		   hak_reserve_word(HAK_RESERVE_READY, text->generation, superslab));
 	reserve->ready++;
+	book_before_other();
 	hak_reserve_grant(reserve->shared, i, text->granted[i]);
 }
 
@@ -82,6 +83,7 @@ static bool revoke(struct session *session, uint32_t i)
 	if (!granted)
 		return false;
 	book_set32(&text->revoking, i + 1);
+	book_before_other();
 	/* What was taken, or spoilt, is found by the next collect. */
 	if (hak_reserve_revoke(reserve->shared, i, granted)) {
 		region_unlease(&session->region, hak_reserve_superslab(granted), 1);

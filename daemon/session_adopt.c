@@ -166,6 +166,7 @@ static void answer_again(struct session *session)
 	session->sq.mine = step->sq;
 	session->cq.mine = step->cq;
 	hak_ring_put(&session->cq, &step->cqe);
+	book_before_other();
 	hak_ring_consume(&session->sq);
 	book_set64(&text->last_seq, step->cqe.seq);
 	book_set32(&text->sq, session->sq.mine);

@@ -20,7 +20,7 @@ struct daemon;
 
 /*
  * Takes over the files of one session, in any order; they are consumed, whatever happens. The
- * session is DETACHED, or EVICTED as it was, and judged as any other; its ring is not looked at yet.
+ * session is DETACHED, or EVICTED as it was, and judged as any other; its ring is not looked at.
  * 0; -ESRCH: it had ended, nothing is left to do; another negative errno, and *ret_fault says what
  * is wrong, constant text.
  */

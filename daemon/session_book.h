@@ -14,7 +14,7 @@
  *	FREEZE  the range was leased, not frozen, and is being frozen
  *	FILL    the range was free and is being leased, filled, granted ahead of need
  *	DECAY   the range is warm and is being punched
- *	ANSWER  all is done; the completion goes into the ring at `cq`, the entry at `sq` is consumed
+ *	ANSWER  all is done: the completion goes to `cq` in its ring, the entry at `sq` is consumed
  *
  * A request is ANSWERED BEFORE IT IS CONSUMED. Who finds any phase but ANSWER takes the step back:
  * the entry is still in the ring, and served as if for the first time. Who finds ANSWER puts the

@@ -21,8 +21,8 @@ static void *entry_at(const struct hak_ring_end *end, uint32_t index)
 
 int hak_ring_push(struct hak_ring_end *end, const void *entry)
 {
-	/* Acquire: pairs with the release in hak_ring_consume(); the consumer is done with the place
-	 * that we are about to overwrite. */
+	/* Acquire: pairs with the release in hak_ring_consume(); the consumer is done with the
+	 * place that we are about to overwrite. */
 	uint32_t head = atomic_load_explicit(&end->ring->head, memory_order_acquire);
 	uint32_t used = end->mine - head;
 

@@ -179,15 +179,14 @@ static bool has_dying(const struct domain *domain)
 	return false;
 }
 
-/* Its words are nobody's while they have no state: that comes last. */
+/* Its words are nobody's while they have no state: that comes last. What was told of the number's
+ * last member stays until then: it was SWEPT, if there was one. */
 static void write_text(struct member *member)
 {
 	struct member_text *text = &member->domain->text->member[hak_member_number(member->id)];
 	const struct session *session = member->session;
 
 	member->text = text;
-	/* Nothing of what was told of the one before it: its words are not the same any more. */
-	book_set32(&text->told, HAK_EVENT_KIND_SWEPT);
 	book_begin_store();
 	text->heir = 0;
 	text->order = 0;

@@ -34,7 +34,7 @@ struct foe_case {
 	foe_fn *fn;
 	const void *arg;
 	const char *log;    /* what the log has to say of it; NULL: nothing in particular */
-	unsigned evicted;   /* sessions that are ended for it, at least; 0: none may be */
+	int evicted;        /* sessions that are ended for it, at least; 0: none may be; -1: any */
 	int end;            /* of the offender: 0, or -signal */
 	bool root;          /* needs another user: is skipped where the test runs as one */
 	const char *config; /* more of hakmemd.conf */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -239,6 +240,7 @@ static void begin(struct running *run, const struct foe_case *c)
 		       c->config ? c->config : "");
 	run->c = c;
 	run->foe.rig = rig_start(config);
+	assert_int_equal(chmod(run->foe.rig->dir, 0711), 0); /* for other users */
 	run->foe.bystander = rig_client(run->foe.rig, be_bystander, NULL);
 	run->foe.bystander_id = board->raw_id;
 	run->foe.bystander_has = board->has;

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "shared/sys.h"
 
@@ -91,14 +90,13 @@ static void ask_for_a_while(struct mutator *m, uint64_t until)
 	while (alive && hak_sys_now_ns() < until) {
 		struct hak_sqe sqe = raw_entry(raw, raw->seq % 4 ? HAK_OP_LEASE : HAK_OP_RESERVE);
 		struct hak_cqe cqe;
-		struct timespec ts = { .tv_nsec = 100000 };
 		int sock = raw->sock;
 
 		sqe.count = 1;
 		(void)raw_push(raw, &sqe);
 		hak_sys_futex_wake(&raw->sq.ring->tail, 1);
 		for (int i = 0; i < 100 && hak_ring_pop(&raw->cq, &cqe); i++)
-			(void)nanosleep(&ts, NULL);
+			(void)hak_sys_futex_wait(&raw->cq.ring->tail, raw->cq.mine, 100000);
 		alive = recv(sock, &cqe, sizeof(cqe), MSG_DONTWAIT | MSG_PEEK) < 0;
 	}
 }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # docs/crash-contract.md and docs/misdeeds.md name a test for each of their lines: `program/case`.
-# Each program is a test that meson knows, each case is in its source. Between "<!-- awaited -->" and
-# "<!-- end awaited -->" a program may be missing as a whole, but no case of one that is there.
+# Each program is a test that meson knows, each case is in its source. Between "<!-- awaited -->"
+# and "<!-- end awaited -->" a program may be missing as a whole, but no case of one that is there.
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 # shellcheck source=tests/check/tap.sh
 . "$here/tap.sh"
@@ -12,7 +12,7 @@ contract= # the file that is looked at
 # LINE AWAITED NAME for each name of a test.
 names()
 {
-	awk '
+	awk -v suites='unit|proc|api|torture|random|misdeeds' '
 		/^<!-- awaited/ { awaited = 1 }
 		/^<!-- end awaited/ { awaited = 0 }
 		{
@@ -20,7 +20,7 @@ names()
 			while (match(rest, /`[^`]+`/)) {
 				name = substr(rest, RSTART + 1, RLENGTH - 2)
 				rest = substr(rest, RSTART + RLENGTH)
-				if (name ~ "^(unit|proc|api|torture|random|misdeeds)_[a-z_]+(/.*)?$")
+				if (name ~ "^(" suites ")_[a-z_]+(/.*)?$")
 					print NR, awaited + 0, name
 			}
 		}' "$contract"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay DIRECTORY [MUTATIONS]: feeds every file of a corpus to the fuzz entry, then seeded mutations
- * of each, as a test in TAP. Each file is one test; a finding aborts and names no further one.
+ * replay DIRECTORY [MUTATIONS]: feeds every file of a corpus to the fuzz entry, then seeded
+ * mutations of each, as a test in TAP. Each file is one test; a finding aborts and names no
+ * further one.
  */
 #include <dirent.h>
 #include <stdio.h>

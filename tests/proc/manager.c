@@ -206,6 +206,8 @@ static void hand_over(void *arg)
 	(void)snprintf(number, sizeof(number), "%d", n);
 	(void)setenv("LISTEN_FDS", number, 1);
 	(void)setenv("LISTEN_FDNAMES", names, 1);
+	if (manager->goes_first) /* without the right to it goes as all others */
+		(void)setpriority(PRIO_PROCESS, 0, -10);
 	if (manager->before)
 		manager->before();
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon is killed at each beginning and end of a system call, in whichever thread, while it
- * serves requests and domains and while it starts; the next one goes on. What does not fit into the time is a
- * sample, by a seed that is printed ($HAK_SEED sets it).
+ * serves requests and domains and while it starts; the next one goes on. What does not fit into
+ * the time is a sample, by a seed that is printed ($HAK_SEED sets it).
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon is killed at each beginning and end of a system call, in whichever thread, while it
- * serves requests and while it starts; the next one goes on. What does not fit into the time is a
- * sample, by a seed that is printed ($HAK_SEED sets it).
+ * serves requests and domains and while it starts; the next one goes on. What does not fit into
+ * the time is a sample, by a seed that is printed ($HAK_SEED sets it).
  */
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,11 +18,13 @@
 
 #include "shared/sys.h"
 #include "tests/proc/manager.h"
+#include "tests/proc/peer.h"
 
 #define BUDGET_NS (UINT64_C(20) * 1000000000)
 #define OPTIONS   (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE)
 #define REQUESTS  4u
 #define FOR_EVER  UINT32_MAX
+#define STRIDE    7919u /* a prime: its multiples are everywhere, and come to each */
 
 static uint64_t seed;
 
@@ -212,6 +215,150 @@ static void at_every_system_call_of_the_requests(void **state)
 	assert_true(runs > 8);
 }
 
+/* ---- a domain ---- */
+
+#define SMALL 100000u
+#define LARGE (9u << 20) /* the domain has to grow for it */
+
+static int64_t connect_first(uint64_t unused)
+{
+	(void)unused;
+	hak_free(hak_malloc(SMALL));
+	return 0;
+}
+
+/* The board's first word is the block that has to stay as it is. */
+static bool is_whole(void)
+{
+	return peer_is_filled((const void *)(uintptr_t)peer_board->word[0], SMALL, 1);
+}
+
+static int64_t put(uint64_t unused)
+{
+	void *p = hak_domain_alloc(peer_domain, SMALL);
+
+	(void)unused;
+	must(p != NULL);
+	peer_fill(p, SMALL, 1);
+	peer_board->word[0] = (uintptr_t)p;
+	return 0;
+}
+
+static int64_t grow(uint64_t unused)
+{
+	void *p = hak_domain_alloc(peer_domain, LARGE);
+
+	(void)unused;
+	must(p && is_whole());
+	peer_fill(p, LARGE, 2);
+	must(peer_is_filled(p, LARGE, 2) && is_whole());
+	return 0;
+}
+
+static int64_t leave(uint64_t unused)
+{
+	(void)unused;
+	must(is_whole());
+	peer_domain = hak_domain_close(peer_domain);
+	return 0;
+}
+
+/* The life of a domain with one member; those that talk to the daemon are cut off. */
+static const struct deed {
+	peer_fn *fn;
+	bool cut;
+} deeds[] = { { peer_join, true }, { put, false },  { grow, true },
+	      { grow, false },     { leave, true }, { connect_first, false } };
+#define DEEDS (sizeof(deeds) / sizeof(deeds[0]))
+
+struct doing {
+	struct peer peer;
+	struct manager *manager;
+	unsigned stored; /* to be left with; UINT32_MAX: whatever it is */
+};
+
+/* The member knows, and nothing is left to do. */
+static bool is_done(void *arg)
+{
+	struct doing *doing = arg;
+	struct pollfd p = { .fd = doing->peer.sock, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 &&
+	       (doing->stored == UINT32_MAX || manager_count(doing->manager) == doing->stored);
+}
+
+static void wait_stored(struct manager *manager, unsigned stored)
+{
+	uint64_t until = deadline();
+
+	while (manager_count(manager) != stored) {
+		if (hak_sys_now_ns() > until)
+			fail_msg("%u stored, not %u", manager_count(manager), stored);
+		(void)sched_yield();
+	}
+}
+
+/* The boundaries of that deed, which is cut off at `stop`; 0: this machine lets nobody lead. */
+static unsigned one_domain(struct manager *manager, unsigned deed, unsigned stop)
+{
+	unsigned before = manager_count(manager), n = 0;
+	struct doing doing = { peer_new(manager->rig, 0), manager, UINT32_MAX };
+	unsigned stored;
+
+	assert_int_equal(peer_do(&doing.peer, connect_first, 0), 0);
+	rig_wait_sessions(manager->rig, 1);
+	stored = manager_count(manager);
+	for (unsigned i = 0; i < DEEDS; i++) {
+		if (i == deed) {
+			doing.stored = deeds[i].fn == leave ? stored : UINT32_MAX;
+			if (!seize(manager->rig))
+				break;
+			peer_begin(&doing.peer, deeds[i].fn, 0);
+			n = lead(manager, stop, is_done, &doing);
+			manager_start(manager);
+			assert_int_equal(peer_result(&doing.peer), 0);
+		} else {
+			assert_int_equal(peer_do(&doing.peer, deeds[i].fn, 0), 0);
+		}
+	}
+	wait_stored(manager, stored); /* the domain went with its member */
+	peer_end(&doing.peer);
+	rig_wait_sessions(manager->rig, 0);
+	rig_wait_leased(manager->rig, 0);
+	wait_stored(manager, before);
+	return n;
+}
+
+/* By turns, and all over a deed, however many fit into the time. */
+static void at_every_system_call_of_a_domain(void **state)
+{
+	struct manager *manager = *state;
+	uint64_t until = hak_sys_now_ns() + BUDGET_NS;
+	unsigned n[DEEDS] = { 0 }, runs[DEEDS] = { 0 }, most = 0, from = (unsigned)draw();
+
+	for (unsigned i = 0; i < DEEDS; i++) {
+		if (!deeds[i].cut)
+			continue;
+		n[i] = one_domain(manager, i, FOR_EVER);
+		if (!n[i])
+			skip();
+		most = n[i] > most ? n[i] : most;
+	}
+	for (unsigned k = 0; k < most && hak_sys_now_ns() < until; k++) {
+		for (unsigned i = 0; i < DEEDS; i++) {
+			if (runs[i] < n[i])
+				(void)one_domain(manager, i,
+						 1 + (from + runs[i]++ * STRIDE) % n[i]);
+		}
+	}
+	for (unsigned i = 0; i < DEEDS; i++) {
+		if (!deeds[i].cut)
+			continue;
+		print_message("# deed %u: %u of %u boundaries\n", i, runs[i], n[i]);
+		assert_true(runs[i] > 8 || runs[i] == n[i]);
+	}
+}
+
 /* ---- the start ---- */
 
 struct start {
@@ -264,10 +411,19 @@ static void twice_at_every_system_call_of_the_start(void **state)
 	print_message("# %u pairs of %u boundaries\n", runs, n);
 }
 
+static int setup(void **state)
+{
+	assert_int_equal(peer_setup(state), 0);
+	*state = rig_stop(*state); /* its board is what is needed of it */
+	return manager_setup(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(at_every_system_call_of_the_requests, manager_setup,
+						manager_teardown),
+		cmocka_unit_test_setup_teardown(at_every_system_call_of_a_domain, setup,
 						manager_teardown),
 		cmocka_unit_test_setup_teardown(twice_at_every_system_call_of_the_start,
 						manager_setup, manager_teardown),

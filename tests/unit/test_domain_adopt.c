@@ -134,32 +134,85 @@ static void count_down(void)
 		_exit(0);
 }
 
-static void live(struct world *w, struct domain *domain, uint32_t stores)
-{
+struct story {
+	struct world *w;
+	struct domain *domain;
 	struct member *a, *b;
+};
+
+static void take(struct story *story, uint32_t count)
+{
 	uint32_t first, part;
+
+	must(domain_take(story->domain, 0, count, &first, &part) == 0);
+	domain_grant(story->domain, first, count);
+}
+
+static void joins(struct story *story)
+{
+	must(member_join(&story->a, story->domain, &story->w->session[0], false) == 0);
+	must(member_join(&story->b, story->domain, &story->w->session[1], false) == 0);
+	member_set_heir(story->a, story->b->id);
+}
+
+static void grows(struct story *story)
+{
+	take(story, 5);
+}
+
+static void leaves(struct story *story)
+{
+	member_leave(story->a, true);
+	settle(story->w);
+}
+
+static void shrinks(struct story *story)
+{
+	for (int i = 0; i < 3; i++)
+		(void)shrink_tick(story->domain);
+	settle(story->w);
+}
+
+static void ends(struct story *story)
+{
+	take(story, 2);
+	must(member_join(&story->a, story->domain, &story->w->session[0], true) == 0);
+	domain_refused(story->domain, HAK_REFUSAL_DOMAIN_BYTES);
+	member_leave(story->a, false);
+	domain_unlink(story->domain);
+}
+
+enum {
+	JOINS,
+	GROWS,
+	LEAVES,
+	SHRINKS,
+	ENDS,
+	DEEDS
+};
+static void (*const deeds[])(struct story *) = { joins, grows, leaves, shrinks, ends };
+
+/* Of a story, the deeds that may be cut off; those before them are done as a whole. */
+struct part {
+	unsigned first, end; /* before the first that is not done */
+	uint32_t sessions;   /* that are there afterwards: all, or none */
+	uint32_t lifetime;   /* of the domain */
+};
+
+static void live(struct world *w, struct domain *domain, const struct part *part, uint32_t stores)
+{
+	struct story story = { .w = w, .domain = domain };
 
 	start(w);
 	w->daemon.domains.daemon = &w->daemon;
 	domain->close.loop = w->daemon.loop;
-	stores_left = stores;
-	book_before_store = count_down;
-	must(member_join(&a, domain, &w->session[0], false) == 0);
-	must(member_join(&b, domain, &w->session[1], false) == 0);
-	member_set_heir(a, b->id);
-	must(domain_take(domain, 0, 5, &first, &part) == 0);
-	domain_grant(domain, first, 5);
-	member_leave(a, true);
-	settle(w);
-	for (int i = 0; i < 3; i++)
-		(void)shrink_tick(domain);
-	settle(w);
-	must(domain_take(domain, 0, 2, &first, &part) == 0);
-	domain_grant(domain, first, 2);
-	must(member_join(&a, domain, &w->session[0], true) == 0);
-	domain_refused(domain, HAK_REFUSAL_DOMAIN_BYTES);
-	member_leave(a, false);
-	domain_unlink(domain);
+	for (unsigned i = 0; i < part->end; i++) {
+		if (i == part->first) {
+			stores_left = stores;
+			book_before_store = count_down;
+		}
+		deeds[i](&story);
+	}
 	_exit(THROUGH);
 }
 
@@ -203,13 +256,15 @@ static void check_events(const struct domain *domain)
 	}
 }
 
-static void check(struct world *w, uint32_t sessions)
+static void check(struct world *w, const struct part *part)
 {
 	struct domain *domain;
 
 	settle(w);
-	if (list_empty(&w->daemon.domains.all))
+	if (list_empty(&w->daemon.domains.all)) {
+		assert_true(part->end == DEEDS || part->lifetime == HAK_WIRE_LIFETIME_MEMBERS);
 		return;
+	}
 	domain = hak_container_of(w->daemon.domains.all.next, struct domain, link);
 	assert_int_equal(domain->waste_count, 0);
 	assert_int_equal(domain->runs.taken, domain->granted);
@@ -217,7 +272,7 @@ static void check(struct world *w, uint32_t sessions)
 	assert_int_equal(w->daemon.placement.held[0], domain->runs.taken);
 	assert_true(hak_runs_check(&domain->runs));
 	assert_int_equal(domain->state->granted, domain->granted);
-	assert_true(domain->alive <= sessions);
+	assert_true(domain->alive <= part->sessions);
 	for (uint32_t i = 0; i < SESSIONS; i++)
 		assert_true(w->session[i].member_count <= 1);
 	for (uint32_t i = 1; i < HAK_MEMBERS; i++)
@@ -227,7 +282,7 @@ static void check(struct world *w, uint32_t sessions)
 }
 
 /* True: the child came to its end. */
-static bool cut(uint32_t stores, uint32_t sessions, uint32_t lifetime)
+static bool cut(const struct part *part, uint32_t stores)
 {
 	struct world *old = calloc(1, sizeof(*old)), *new = calloc(1, sizeof(*new));
 	struct domain *domain;
@@ -237,7 +292,7 @@ static bool cut(uint32_t stores, uint32_t sessions, uint32_t lifetime)
 
 	must(old && new);
 	setup(old, SESSIONS);
-	domain = make(old, lifetime);
+	domain = make(old, part->lifetime);
 	fds[0] = domain->book.fd;
 	fds[1] = domain->state_fd;
 	fds[2] = domain->data_fd;
@@ -247,15 +302,15 @@ static bool cut(uint32_t stores, uint32_t sessions, uint32_t lifetime)
 	pid = fork();
 	must(pid >= 0);
 	if (!pid)
-		live(old, domain, stores);
+		live(old, domain, part, stores);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == THROUGH);
-	setup(new, sessions);
+	setup(new, part->sessions);
 	start(new);
 	assert_int_equal(domain_adopt(&new->daemon, fds, 4, NULL, 0, &fault), 0);
 	domains_adopted(&new->daemon);
-	check(new, sessions);
+	check(new, part);
 	stop(new);
 	free(new);
 	/* The old one's copy was only to be looked at. */
@@ -266,35 +321,63 @@ static bool cut(uint32_t stores, uint32_t sessions, uint32_t lifetime)
 	return WEXITSTATUS(status) == THROUGH;
 }
 
-static void an_end_before_any_store(void **state)
+static void cut_anywhere(unsigned first, unsigned end, uint32_t least)
 {
-	uint32_t n = 0;
+	const struct part parts[] = {
+		{ first, end, SESSIONS, HAK_WIRE_LIFETIME_UNLINKED },
+		{ first, end, 0, HAK_WIRE_LIFETIME_UNLINKED }, /* members died meanwhile */
+		{ first, end, 0, HAK_WIRE_LIFETIME_MEMBERS },
+	};
 
-	(void)state;
 	unit_watchdog();
-	while (!cut(n, SESSIONS, HAK_WIRE_LIFETIME_UNLINKED))
-		n++;
-	assert_in_range(n, 40, 1000);
-	print_message("# stores: %u\n", n);
+	for (unsigned i = 0; i < 3; i++) {
+		uint32_t n = 0;
+
+		while (!cut(&parts[i], n))
+			n++;
+		assert_in_range(n, least, 1000);
+		print_message("# stores: %u\n", n);
+	}
 }
 
-/* The processes are gone, too: members died. */
-static void an_end_before_any_store_with_all_sessions(void **state)
+static void joins_cut_off_anywhere(void **state)
 {
-	uint32_t n = 0;
-
 	(void)state;
-	unit_watchdog();
-	while (!cut(n, 0, HAK_WIRE_LIFETIME_MEMBERS))
-		n++;
-	assert_in_range(n, 40, 1000);
+	cut_anywhere(JOINS, JOINS + 1, 4);
+}
+
+static void grows_cut_off_anywhere(void **state)
+{
+	(void)state;
+	cut_anywhere(GROWS, GROWS + 1, 4);
+}
+
+static void leaves_cut_off_anywhere(void **state)
+{
+	(void)state;
+	cut_anywhere(LEAVES, LEAVES + 1, 4);
+}
+
+static void shrinks_cut_off_anywhere(void **state)
+{
+	(void)state;
+	cut_anywhere(SHRINKS, SHRINKS + 1, 4);
+}
+
+static void a_story_cut_off_anywhere(void **state)
+{
+	(void)state;
+	cut_anywhere(0, DEEDS, 40);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_end_before_any_store),
-		cmocka_unit_test(an_end_before_any_store_with_all_sessions),
+		cmocka_unit_test(joins_cut_off_anywhere),
+		cmocka_unit_test(grows_cut_off_anywhere),
+		cmocka_unit_test(leaves_cut_off_anywhere),
+		cmocka_unit_test(shrinks_cut_off_anywhere),
+		cmocka_unit_test(a_story_cut_off_anywhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

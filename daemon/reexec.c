@@ -27,8 +27,9 @@ bool reexec_happened(void)
 /* Everything that is handed over, and what is in the way of it. */
 struct hand_over {
 	unsigned n;
+	unsigned n_saved;
 	int *from;  /* the descriptors */
-	int *saved; /* what had the number 3 + i; -1: nothing */
+	int *saved; /* what had the number 3 + i, i < n_saved; -1: nothing */
 	char *names;
 };
 
@@ -82,18 +83,16 @@ static int collect(struct hand_over *over, const struct daemon *daemon)
 /* The numbers from 3 on become free for others: what has them gets a second one, above. */
 static int save(struct hand_over *over)
 {
-	int above = LISTEN_FDS_START + (int)over->n, r = 0;
+	int above = LISTEN_FDS_START + (int)over->n;
 
-	for (unsigned i = 0; i < over->n; i++)
-		over->saved[i] = -1;
-	for (unsigned i = 0; i < over->n && r >= 0; i++) {
-		r = os_result(fcntl(LISTEN_FDS_START + (int)i, F_DUPFD_CLOEXEC, above));
-		if (r >= 0)
-			over->saved[i] = r;
-		else if (r == -EBADF)
-			r = 0;
+	for (unsigned i = 0; i < over->n; i++) {
+		int r = os_result(fcntl(LISTEN_FDS_START + (int)i, F_DUPFD_CLOEXEC, above));
+
+		if (r < 0 && r != -EBADF)
+			return r;
+		over->saved[over->n_saved++] = r < 0 ? -1 : r;
 	}
-	return r < 0 ? r : 0;
+	return 0;
 }
 
 static int place(const struct hand_over *over)
@@ -110,9 +109,10 @@ static int place(const struct hand_over *over)
 	return r < 0 ? r : 0;
 }
 
+/* Numbers that were not saved still have what they had. */
 static void put_back(const struct hand_over *over)
 {
-	for (unsigned i = 0; i < over->n; i++) {
+	for (unsigned i = 0; i < over->n_saved; i++) {
 		int fd = LISTEN_FDS_START + (int)i;
 
 		if (over->saved[i] >= 0)

@@ -116,7 +116,7 @@ void reserve_adopt(struct session *session)
 	struct reserve_text *text = reserve->text;
 
 	for (uint32_t i = 0; i < HAK_RESERVE_SLOTS; i++) {
-		uint64_t granted = text->granted[i];
+		uint64_t granted = text->granted[i], word;
 
 		if (!granted)
 			continue;
@@ -125,9 +125,14 @@ void reserve_adopt(struct session *session)
 			continue;
 		}
 		reserve->ready++;
+		word = hak_reserve_look(reserve->shared, i);
+		/* The client goes on meanwhile: what it can take is not stored a second time, or it
+		 * might take it twice. */
+		if (word == granted || word == hak_reserve_taken(granted))
+			continue;
 		/* Not yet seen by the client, or revoked but for what we would have done next. */
-		if (hak_reserve_look(reserve->shared, i) != hak_reserve_taken(granted))
-			hak_reserve_grant(reserve->shared, i, granted);
+		book_before_other();
+		hak_reserve_grant(reserve->shared, i, granted);
 	}
 	session_book_count(session);
 	book_set32(&text->revoking, 0);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,6 +118,36 @@ static void a_program_that_does_not_start_leaves_it_as_it_is(void **state)
 	*state = rig_stop(rig);
 }
 
+/* All that is handed over has a second number for a moment. */
+static void without_room_for_descriptors_it_stays_as_it_is(void **state)
+{
+	struct rig *rig = rig_start("[stock]\nsessions = 0\n");
+	struct rlimit limit, less;
+	uint64_t fds, epoch;
+	struct raw raw;
+
+	*state = rig;
+	assert_int_equal(raw_open(&raw, rig->socket), 0);
+	assert_int_equal(raw_nop(&raw), 0);
+	epoch = rig_status(rig).epoch;
+	fds = rig_status(rig).open_fds;
+	assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, NULL, &limit), 0);
+	/* None at all, and some, but not enough. */
+	for (unsigned more = 0; more <= 3; more += 3) {
+		less = (struct rlimit){ fds + 3 + more, limit.rlim_max };
+		assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, &less, NULL), 0);
+		again(rig, "reexec-failed program=");
+		assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, &limit, NULL), 0);
+		assert_int_equal(raw_nop(&raw), 0); /* on the same connection */
+		assert_int_equal(rig_status(rig).epoch, epoch);
+		rig_wait_fds(rig, fds);
+	}
+	again(rig, "hakmemd: ready on ");
+	resumes(rig, &raw);
+	raw_close(&raw);
+	*state = rig_stop(rig);
+}
+
 /* Its socket is its own: nobody who connects is refused meanwhile, and it is removed at the end. */
 static void its_socket_and_lock_stay(void **state)
 {
@@ -173,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(its_socket_and_lock_stay, drop),
 		cmocka_unit_test_teardown(a_program_that_does_not_start_leaves_it_as_it_is, drop),
+		cmocka_unit_test_teardown(without_room_for_descriptors_it_stays_as_it_is, drop),
 		cmocka_unit_test_teardown(an_upgraded_program_is_started, drop),
 		cmocka_unit_test_teardown(many_times_leave_nothing_behind, drop),
 	};

@@ -167,6 +167,59 @@ static void what_is_warm_decays(void **state)
 	RUN(decays);
 }
 
+/* ---- a client that goes on meanwhile ---- */
+
+static struct daemon *adopting;
+static struct hak_reserve *taken_from;
+static unsigned took[HAK_RESERVE_SLOTS];
+
+/* Once its reserve is being looked at, which comes last. */
+static void take_all(void)
+{
+	uint32_t superslab;
+
+	if (list_empty(&adopting->sessions))
+		return;
+	for (uint32_t i = 0; i < HAK_RESERVE_SLOTS; i++)
+		took[i] += hak_reserve_take(taken_from, i, &superslab);
+}
+
+static _Noreturn void adopt_while_taking(const struct client *client)
+{
+	struct daemon daemon;
+	const char *fault;
+
+	make_daemon(&daemon);
+	adopting = &daemon;
+	taken_from = hak_at(client->segment, HAK_SEGMENT_RESERVE_OFF);
+	/* As if the daemon had ended before it stored the last. */
+	atomic_store_explicit(&taken_from->slot[3], 0, memory_order_relaxed);
+	book_before_store = take_all;
+	must(adopt(&daemon, client, &fault) == 0);
+	take_all();
+	for (uint32_t i = 0; i < HAK_RESERVE_SLOTS; i++)
+		must(took[i] == (i < 4));
+	must(reserve_collect(only_session(&daemon)) && !only_session(&daemon)->reserve.ready);
+	must(only_session(&daemon)->region.runs.taken == 24);
+	_exit(WHOLE);
+}
+
+static void nothing_ready_is_taken_twice(void **state)
+{
+	static const struct scene scene = { "nop", 4, false, HAK_OP_NOP, 0, 0, { 24, 0, 4 } };
+	struct client client;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(leave_behind(&client, &scene, UINT32_MAX), WHOLE);
+	pid = fork();
+	must(pid >= 0);
+	if (!pid)
+		adopt_while_taking(&client);
+	assert_int_equal(end_of(pid), WHOLE);
+	leave(&client);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +230,7 @@ int main(void)
 		cmocka_unit_test(a_reserve_is_granted),
 		cmocka_unit_test(a_reserve_is_revoked),
 		cmocka_unit_test(what_is_warm_decays),
+		cmocka_unit_test(nothing_ready_is_taken_twice),
 	};
 
 	(void)alarm(220); /* hundreds of daemons */

@@ -178,13 +178,19 @@ void members_adopted(struct domain *domain)
 		if (kind && kind != text->told)
 			member_tell(domain, text, kind);
 	}
+	/* Of a reader there is nothing to sweep: it is gone before the first sweep begins. */
+	list_for_each(at, tmp, &domain->members)
+	{
+		struct member *member = hak_container_of(at, struct member, link);
+
+		if (member->dying && member->read_only)
+			member_swept(member);
+	}
 	list_for_each(at, tmp, &domain->members)
 	{
 		struct member *member = hak_container_of(at, struct member, link);
 
 		if (!member->dying && !member->session)
 			member_leave(member, true);
-		else if (member->dying && member->read_only) /* there is nothing to sweep */
-			member_swept(member);
 	}
 }

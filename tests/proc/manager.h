@@ -26,7 +26,7 @@ struct manager {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	bool stop;
-	bool goes_first; /* with the priority that the service's unit gives it */
+	bool goes_first;      /* with the priority that the service's unit gives it */
 	void (*before)(void); /* see manager_launch_with() */
 	unsigned ready; /* times that it was told READY=1; under the lock, likewise the next */
 	unsigned stored;

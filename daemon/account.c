@@ -72,6 +72,18 @@ static struct account *find(struct accounts *accounts, uid_t uid)
 	return NULL;
 }
 
+static struct account *add(struct accounts *accounts, uid_t uid)
+{
+	struct account *account = calloc(1, sizeof(*account));
+
+	if (!account)
+		return NULL;
+	account->uid = uid;
+	list_init(&account->link);
+	list_add(&accounts->all, &account->link);
+	return account;
+}
+
 /* True if `more` on top of `held` passes `max`; no overflow for any input. */
 static bool passes(uint64_t held, uint64_t more, uint64_t max)
 {
@@ -125,17 +137,31 @@ int account_open(struct accounts *accounts, uid_t uid, struct account **ret_acco
 	r = test_descriptors(accounts, account, LIMIT_CONN_FDS, 0);
 	if (r)
 		return r;
-	if (!account) {
-		account = calloc(1, sizeof(*account));
-		if (!account)
-			return -ENOMEM;
-		account->uid = uid;
-		list_init(&account->link);
-		list_add(&accounts->all, &account->link);
-	}
+	if (!account)
+		account = add(accounts, uid);
+	if (!account)
+		return -ENOMEM;
 	account->sessions++;
 	accounts->sessions++;
 	add_descriptors(accounts, account, LIMIT_CONN_FDS);
+	*ret_account = account;
+	return 0;
+}
+
+int account_adopt_session(struct accounts *accounts, uid_t uid, uint64_t superslabs,
+			  struct account **ret_account)
+{
+	struct account *account = find(accounts, uid);
+
+	if (!account)
+		account = add(accounts, uid);
+	if (!account)
+		return -ENOMEM;
+	account->sessions++;
+	accounts->sessions++;
+	add_descriptors(accounts, account, LIMIT_SESSION_FDS);
+	account->superslabs += superslabs;
+	accounts->superslabs += superslabs;
 	*ret_account = account;
 	return 0;
 }
@@ -177,6 +203,14 @@ void account_close_session(struct accounts *accounts, struct account *account)
 	drop_descriptors(accounts, account, SESSION_FDS);
 }
 
+static void add_domain(struct accounts *accounts, struct account *account, uint64_t addresses)
+{
+	account->addresses += addresses;
+	accounts->domains++;
+	account->domains++;
+	add_descriptors(accounts, account, LIMIT_DOMAIN_FDS);
+}
+
 int account_open_domain(struct accounts *accounts, struct account *account, uint64_t addresses)
 {
 	int r;
@@ -196,11 +230,29 @@ int account_open_domain(struct accounts *accounts, struct account *account, uint
 	r = test_descriptors(accounts, account, LIMIT_DOMAIN_FDS, LIMIT_ASK_FDS);
 	if (r)
 		return r;
-	account->addresses += addresses;
-	accounts->domains++;
-	account->domains++;
-	add_descriptors(accounts, account, LIMIT_DOMAIN_FDS);
+	add_domain(accounts, account, addresses);
 	return 0;
+}
+
+int account_adopt_domain(struct accounts *accounts, uid_t uid, uint64_t addresses,
+			 uint64_t superslabs, struct account **ret_account)
+{
+	struct account *account = find(accounts, uid);
+
+	if (!account)
+		account = add(accounts, uid);
+	if (!account)
+		return -ENOMEM;
+	add_domain(accounts, account, addresses);
+	account->superslabs += superslabs;
+	accounts->superslabs += superslabs;
+	*ret_account = account;
+	return 0;
+}
+
+void account_adopt_member(struct accounts *accounts, struct account *account)
+{
+	add_descriptors(accounts, account, LIMIT_MEMBER_FDS);
 }
 
 struct account *account_close_domain(struct accounts *accounts, struct account *account,

@@ -77,6 +77,10 @@ struct account *account_close(struct accounts *accounts, struct account *account
 /* What a session needs beyond its connection: LIMIT_SESSION_FDS in all, and LIMIT_ASK_FDS are left.
  * 0 or an enum hak_refusal. */
 int account_open_session(struct accounts *accounts, struct account *account);
+/* The place and the descriptors of a session that is there already, and what it holds, whatever the
+ * limits say: they take nothing away. 0 or -ENOMEM. */
+int account_adopt_session(struct accounts *accounts, uid_t uid, uint64_t superslabs,
+			  struct account **ret_account);
 void account_close_session(struct accounts *accounts, struct account *account);
 
 /* A place for a domain of the user's, with LIMIT_DOMAIN_FDS and so many bytes of addresses. 0, an
@@ -86,6 +90,11 @@ int account_open_domain(struct accounts *accounts, struct account *account, uint
 /* Returns NULL. */
 struct account *account_close_domain(struct accounts *accounts, struct account *account,
 				     uint64_t addresses);
+/* What an earlier daemon granted a domain and its members is charged whatever the limits are now.
+ * 0 or -ENOMEM. */
+int account_adopt_domain(struct accounts *accounts, uid_t uid, uint64_t addresses,
+			 uint64_t superslabs, struct account **ret_account);
+void account_adopt_member(struct accounts *accounts, struct account *account);
 /* LIMIT_MEMBER_FDS. 0 or an enum hak_refusal. */
 int account_open_member(struct accounts *accounts, struct account *account);
 void account_close_member(struct accounts *accounts, struct account *account);

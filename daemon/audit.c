@@ -91,14 +91,14 @@ static uint64_t count_reserve(const struct region *region, const struct reserve 
 	uint64_t n = 0;
 
 	for (uint32_t i = 0; i < HAK_RESERVE_SLOTS; i++) {
-		uint32_t superslab = hak_reserve_superslab(reserve->granted[i]);
+		uint32_t superslab = hak_reserve_superslab(reserve->text->granted[i]);
 		bool twice = false;
 
-		if (!reserve->granted[i])
+		if (!reserve->text->granted[i])
 			continue;
 		for (uint32_t j = 0; j < i; j++)
-			twice |= reserve->granted[j] &&
-				 hak_reserve_superslab(reserve->granted[j]) == superslab;
+			twice |= reserve->text->granted[j] &&
+				 hak_reserve_superslab(reserve->text->granted[j]) == superslab;
 		*ret_wrong += twice || !is_clean(region, superslab, 1);
 		n++;
 	}

@@ -5,15 +5,18 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "daemon/adopt.h"
 #include "daemon/bell.h"
 #include "daemon/conn.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/os.h"
+#include "daemon/reexec.h"
 #include "daemon/reload.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/store.h"
 #include "daemon/worker.h"
 #include "shared/sys.h"
 
@@ -52,6 +55,32 @@ static bool stopped(struct daemon *daemon)
 	       !daemon->watchdog.in_flight && !daemon->thaw.in_flight && !daemon->signal.in_flight;
 }
 
+/* All that others need is in memory that outlives the process, at every moment; what the workers
+ * are at may as well be finished. */
+static void park(struct daemon *daemon)
+{
+	log_event(LOG_AT_INFO, "parked", "sessions=%u domains=%u", daemon->session_count,
+		  daemon->domains.count);
+	notify_stopping();
+	daemon->parked = true;
+	listener_stop(&daemon->listener);
+	workers_pause(daemon->workers);
+	loop_stop(daemon->loop);
+}
+
+static void start_again(struct daemon *daemon)
+{
+	int r;
+
+	log_event(LOG_AT_INFO, "reexec", "program=\"%s\" sessions=%u domains=%u", daemon->again[0],
+		  daemon->session_count, daemon->domains.count);
+	workers_pause(daemon->workers);
+	r = reexec_now(daemon);
+	workers_resume(daemon->workers);
+	log_event(LOG_AT_ERROR, "reexec-failed", "program=\"%s\" error=\"%s\"", daemon->again[0],
+		  os_text(r));
+}
+
 static void on_signal(struct loop_op *op, int result, bool more)
 {
 	struct daemon *daemon = hak_container_of(op, struct daemon, signal);
@@ -64,6 +93,15 @@ static void on_signal(struct loop_op *op, int result, bool more)
 			if (!daemon->stopping)
 				daemon_reload(daemon);
 			continue;
+		}
+		if (number == SIGUSR2) {
+			if (!daemon->stopping)
+				start_again(daemon);
+			continue;
+		}
+		if (number == SIGTERM && daemon->store->manager && !daemon->stopping) {
+			park(daemon);
+			return;
 		}
 		log_event(LOG_AT_INFO, "stopping", "signal=%d sessions=%u", number,
 			  daemon->session_count);
@@ -229,6 +267,19 @@ static int start_loop(struct daemon *daemon)
 	return r;
 }
 
+static int start_listener(struct daemon *daemon, int inherited)
+{
+	struct store_set *lock = store_find(daemon->store, "lock");
+	int r = listener_open(&daemon->listener, &daemon->config, inherited,
+			      lock && lock->n == 1 ? lock->fds[0] : -1);
+
+	if (r == 0 && lock && daemon->listener.lock == lock->fds[0])
+		lock->kept = true;
+	if (r == 0)
+		store_drop(daemon->store, "lock"); /* it is the listener's own */
+	return r;
+}
+
 static int start_parts(struct daemon *daemon, int inherited)
 {
 	int r = numa_set_policy(&daemon->numa, &daemon->config);
@@ -239,6 +290,10 @@ static int start_parts(struct daemon *daemon, int inherited)
 	r = start_loop(daemon);
 	if (r < 0)
 		return r;
+	loop_op_init(&daemon->signal, daemon->loop, on_signal);
+	loop_op_init(&daemon->tick, daemon->loop, on_tick);
+	loop_op_init(&daemon->watchdog, daemon->loop, on_watchdog);
+	loop_op_init(&daemon->thaw, daemon->loop, on_thaw);
 	r = os_signalfd(&daemon->signal_fd);
 	if (r == 0)
 		r = workers_new(&daemon->workers, daemon->loop, &daemon->numa,
@@ -247,13 +302,15 @@ static int start_parts(struct daemon *daemon, int inherited)
 		log_plain("cannot start: %s", os_text(r));
 		return r;
 	}
-	return listener_open(&daemon->listener, &daemon->config, inherited);
+	r = start_listener(daemon, inherited);
+	return r < 0 ? r : adopt(daemon);
 }
 
-/* What is left of the limit of open files beside stock, a descriptor for each region. */
+/* What is left of the limit of open files beside stock. */
 static uint64_t client_files(const struct daemon *daemon)
 {
-	uint64_t stock = daemon->config.stock_sessions * (uint64_t)daemon->numa.parts;
+	uint64_t stock =
+		daemon->config.stock_sessions * (uint64_t)daemon->numa.parts * LIMIT_REGION_FDS;
 
 	return daemon->files - (stock < daemon->files / 4 ? stock : daemon->files / 4);
 }
@@ -298,8 +355,7 @@ void daemon_note_refusal(struct daemon *daemon, uint32_t reason, const struct ha
 						 .at_ns = hak_sys_boottime_ns() };
 }
 
-int daemon_new(struct daemon **ret_daemon, const struct config *config,
-	       const struct config_source *source, int inherited)
+int daemon_new(struct daemon **ret_daemon, const struct daemon_parts *parts)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	int r;
@@ -307,11 +363,13 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config,
 	if (!daemon)
 		return -ENOMEM;
 	*daemon = (struct daemon){
-		.config = *config,
-		.source = *source,
+		.config = *parts->config,
+		.source = *parts->source,
+		.store = parts->store,
+		.life = LIFE_NULL,
+		.again = parts->again,
 		.files = os_raise_nofile(),
 		.listener = LISTENER_NULL,
-		.epoch = hak_sys_random(),
 		.started_ns = hak_sys_boottime_ns(),
 		.signal_fd = -1,
 	};
@@ -320,19 +378,15 @@ int daemon_new(struct daemon **ret_daemon, const struct config *config,
 	list_init(&daemon->active);
 	list_init(&daemon->slowed);
 	numa_init(&daemon->numa);
-	accounts_init(&daemon->accounts, config, client_files(daemon));
+	accounts_init(&daemon->accounts, parts->config, client_files(daemon));
 	stock_init(&daemon->stock, daemon);
 	domains_init(&daemon->domains, daemon);
-	r = start_parts(daemon, inherited);
+	r = start_parts(daemon, parts->inherited);
 	if (r < 0) {
 		daemon_free(daemon);
 		return r;
 	}
 	check_descriptors(daemon);
-	loop_op_init(&daemon->signal, daemon->loop, on_signal);
-	loop_op_init(&daemon->tick, daemon->loop, on_tick);
-	loop_op_init(&daemon->watchdog, daemon->loop, on_watchdog);
-	loop_op_init(&daemon->thaw, daemon->loop, on_thaw);
 	loop_poll(&daemon->signal, daemon->signal_fd);
 	if (notify_interval_ns())
 		loop_timeout(&daemon->watchdog, notify_interval_ns());
@@ -352,6 +406,9 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->loop = loop_free(daemon->loop);
 	hak_sys_close(daemon->signal_fd);
 	accounts_deinit(&daemon->accounts);
+	if (daemon->life.book.at)
+		store_drop(daemon->store, "life");
+	life_deinit(&daemon->life);
 	free(daemon);
 	return NULL;
 }
@@ -362,7 +419,7 @@ int daemon_run(struct daemon *daemon)
 
 	if (r < 0)
 		log_event(LOG_AT_ERROR, "loop-failed", "error=\"%s\"", os_text(r));
-	else
+	else if (!daemon->parked)
 		log_event(LOG_AT_INFO, "stopped", "sessions=%llu reclaimed=%llu",
 			  (unsigned long long)daemon->stats.sessions,
 			  (unsigned long long)daemon->stats.reclaimed);

@@ -3,7 +3,8 @@
  * daemon.h - the object that owns everything: what it consists of, and in which order it starts and
  * stops.
  *
- *	start:  numa, accounts, placement, loop, bells, signals, workers, listener, stock; then the
+ *	start:  numa, accounts, placement, loop, bells, signals, workers, listener; then life,
+ *	        sessions and domains of an earlier daemon (adopt.h); then the stock, and the
  *	        listener is listened to: from here on clients come
  *	stop:   listener, connections, sessions, domains, stock; when the last operation has come
  *	        back, bells, workers and the loop
@@ -13,6 +14,7 @@
 #include "daemon/account.h"
 #include "daemon/config_load.h"
 #include "daemon/domain.h"
+#include "daemon/life.h"
 #include "daemon/list.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
@@ -21,6 +23,7 @@
 #include "daemon/stock.h"
 
 struct bells;
+struct store;
 struct workers;
 
 /* The last time that somebody was refused memory or a connection. */
@@ -50,6 +53,9 @@ struct daemon {
 	struct config config;
 	struct config_source source;
 	uint64_t files; /* the limit of open files */
+	struct store *store;
+	struct life life;
+	char *const *again; /* what SIGUSR2 starts; see reexec.h */
 	struct loop *loop;
 	struct bells *bells;
 	struct numa numa;
@@ -61,9 +67,7 @@ struct daemon {
 	struct listener listener;
 	struct stats stats;
 	struct refused last_refused;
-	uint64_t epoch;
 	uint64_t started_ns;
-	uint64_t last_session;
 	uint64_t now_ns; /* of this turn, CLOCK_MONOTONIC */
 	uint32_t session_count;
 
@@ -74,6 +78,7 @@ struct daemon {
 	struct loop_op thaw; /* armed while a session is slowed down, for the first that is due */
 	uint64_t thaw_ns;    /* when */
 	bool stopping;
+	bool parked; /* it ends, and nothing with it: see daemon_run() */
 
 	/* Connections, and sessions by what they need from the next turn. */
 	struct list conns;
@@ -82,14 +87,22 @@ struct daemon {
 	struct list slowed; /* over their rate, not looked at until they are due: session.active */
 };
 
-/* `inherited`: a listening socket, taken over only if this succeeds, or -1. `source` is where
- * SIGHUP looks again; its strings stay the caller's. Says on stderr what is wrong. */
-int daemon_new(struct daemon **ret_daemon, const struct config *config,
-	       const struct config_source *source, int inherited);
+/* What a daemon is made of; all stays the caller's, and as long as the daemon. */
+struct daemon_parts {
+	const struct config *config;        /* copied */
+	const struct config_source *source; /* where SIGHUP looks again */
+	struct store *store;                /* what was found is adopted */
+	char *const *again;                 /* program and arguments that SIGUSR2 starts */
+	int inherited; /* a listening socket, taken over only if this succeeds, or -1 */
+};
+
+/* Says on stderr what is wrong. */
+int daemon_new(struct daemon **ret_daemon, const struct daemon_parts *parts);
 /* Only when daemon_run() is through, or was never called. NULL is allowed; returns NULL. */
 struct daemon *daemon_free(struct daemon *daemon);
 
-/* Serves until SIGTERM or SIGINT. */
+/* Serves until SIGTERM or SIGINT. With a service manager that keeps descriptors SIGTERM is no end
+ * for its clients: daemon->parked says so, and there is nothing to free, but the process to end. */
 int daemon_run(struct daemon *daemon);
 
 /* Applies a configuration: all but socket, ring-wait and what the listener has of it. */

@@ -115,8 +115,6 @@ static void domain_free(struct domain *domain)
 	(void)account_close_domain(&daemon->accounts, domain->account, domain->attr.max_size);
 	loop_op_deinit(&domain->close);
 	domain_unmap(domain);
-	hak_sys_close(domain->data_fd);
-	hak_sys_close(domain->meta_fd);
 	list_del(&domain->link);
 	daemon->domains.count--;
 	domain->magic = 0;
@@ -148,6 +146,12 @@ static bool is_needed(const struct domain *domain)
 	       domain->attr.lifetime != HAK_WIRE_LIFETIME_MEMBERS;
 }
 
+static void domain_forget_name(struct domain *domain)
+{
+	book_set32(&domain->text->unlinked, true);
+	domain->unlinked = true;
+}
+
 void domain_settle(struct domain *domain)
 {
 	if (domain->closing)
@@ -159,7 +163,8 @@ void domain_settle(struct domain *domain)
 	domain->closing = true;
 	log_limited(LOG_AT_DEBUG, "domain-end", "name=%s id=%llu superslabs=%u", domain->name,
 		    (unsigned long long)domain->id, domain->runs.taken);
-	domain->unlinked = true;
+	domain_forget_name(domain);
+	domain_unstore(domain);
 	/* Its pages would stay until the last mapping is gone. */
 	(void)hak_sys_unmap(domain->meta, hak_meta_size(domain->view.superslabs));
 	domain->meta = NULL;
@@ -168,7 +173,7 @@ void domain_settle(struct domain *domain)
 
 void domain_unlink(struct domain *domain)
 {
-	domain->unlinked = true;
+	domain_forget_name(domain);
 	domain_settle(domain);
 }
 
@@ -197,6 +202,32 @@ void domain_work(struct domain *domain)
 		(void)shrink_punch(domain);
 }
 
+struct domain *domain_alloc(struct daemon *daemon)
+{
+	struct domain *domain = calloc(1, sizeof(*domain));
+
+	if (!domain)
+		return NULL;
+	domain->magic = DOMAIN_MAGIC;
+	domain->daemon = daemon;
+	domain->data_fd = domain->meta_fd = domain->state_fd = -1;
+	domain->book = (struct book)BOOK_NULL;
+	list_init(&domain->link);
+	list_init(&domain->members);
+	return domain;
+}
+
+void domain_enlist(struct domain *domain, struct account *account)
+{
+	struct daemon *daemon = domain->daemon;
+
+	domain->account = account;
+	task_init(&domain->task, on_task);
+	loop_op_init(&domain->close, daemon->loop, on_closed);
+	list_add(&daemon->domains.all, &domain->link);
+	daemon->domains.count++;
+}
+
 int domain_new(struct domain **ret_domain, const struct session *session, const char *name,
 	       const struct hak_wire_domain_attr *attr)
 {
@@ -207,31 +238,17 @@ int domain_new(struct domain **ret_domain, const struct session *session, const 
 	r = account_open_domain(&daemon->accounts, session->account, attr->max_size);
 	if (r)
 		return r;
-	domain = calloc(1, sizeof(*domain));
-	if (domain) {
-		domain->magic = DOMAIN_MAGIC;
-		domain->daemon = daemon;
-		domain->data_fd = domain->meta_fd = domain->state_fd = -1;
-		r = domain_prepare(domain, session, name, attr);
-	}
-	if (!domain || r) {
-		if (domain) {
+	domain = domain_alloc(daemon);
+	r = domain ? domain_prepare(domain, session, name, attr) : -ENOMEM;
+	if (r) {
+		if (domain)
 			domain_unmap(domain);
-			hak_sys_close(domain->data_fd);
-			hak_sys_close(domain->meta_fd);
-		}
 		free(domain);
 		(void)account_close_domain(&daemon->accounts, session->account, attr->max_size);
-		return domain ? r : -ENOMEM;
+		return r;
 	}
-	domain->account = session->account;
-	list_init(&domain->link);
-	list_init(&domain->members);
-	task_init(&domain->task, on_task);
-	loop_op_init(&domain->close, daemon->loop, on_closed);
-	list_add(&daemon->domains.all, &domain->link);
-	daemon->domains.count++;
-	daemon->domains.last_id = domain->id;
+	domain_enlist(domain, session->account);
+	domain_store(domain);
 	log_limited(LOG_AT_DEBUG, "domain-new", "name=%s id=%llu uid=%u pid=%d base=0x%llx",
 		    domain->name, (unsigned long long)domain->id, domain->uid,
 		    (int)session->peer.pid, (unsigned long long)domain->base);

@@ -24,6 +24,7 @@
 
 #include <sys/types.h>
 
+#include "daemon/domain_book.h"
 #include "daemon/list.h"
 #include "daemon/loop.h"
 #include "daemon/placement.h"
@@ -42,7 +43,6 @@ struct domains {
 	struct daemon *daemon;
 	struct list all;
 	uint32_t count;
-	uint64_t last_id;
 	bool told; /* all domains' members */
 	bool stopping;
 };
@@ -74,7 +74,8 @@ struct domain {
 	struct hak_domain_state *state;
 	struct hak_domain_view view;
 
-	void *tables; /* one mapping: the next five */
+	struct book book;         /* outlives the daemon */
+	struct domain_text *text; /* in it, as are the next five */
 	struct hak_runs runs;
 	uint64_t *held;       /* granted */
 	uint64_t *waste;      /* taken, and to be punched */
@@ -108,8 +109,8 @@ struct domain {
 	uint32_t alive;
 	uint32_t readers; /* of these */
 	uint64_t members_total;
+	uint64_t deaths;                    /* the order of the last */
 	uint64_t numbers[HAK_MEMBERS / 64]; /* taken */
-	uint64_t had[HAK_MEMBERS / 64];     /* ever given out */
 	uint32_t last_number;
 	uint64_t last_event;
 	bool told; /* of it, and of need_told, all members */

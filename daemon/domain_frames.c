@@ -13,7 +13,7 @@
 #include "daemon/session.h"
 #include "shared/fdpass.h"
 
-#define FLAGS (HAK_WIRE_CREATE | HAK_WIRE_EXCL | HAK_WIRE_RDONLY)
+#define FLAGS (HAK_WIRE_CREATE | HAK_WIRE_EXCL | HAK_WIRE_RDONLY | HAK_WIRE_AGAIN)
 
 static bool send_frame(struct conn *conn, const struct hak_wire_frame *frame, const int *fds,
 		       unsigned n_fds)
@@ -66,24 +66,27 @@ static bool failed(struct conn *conn, int r)
 
 /* ---- open ---- */
 
-/* For a reader; -1 each for others. */
+/* What this one gets that the daemon's own descriptors are not fit for; -1 each: they are. */
 struct reader_fds {
-	int data, meta;
+	int data, meta; /* for a reader */
+	int state;      /* for everybody: only the daemon writes to it */
 };
 
 static struct reader_fds close_reader(struct reader_fds fds)
 {
 	hak_sys_close(fds.data);
 	hak_sys_close(fds.meta);
-	return (struct reader_fds){ -1, -1 };
+	hak_sys_close(fds.state);
+	return (struct reader_fds){ -1, -1, -1 };
 }
 
 static int open_reader(struct reader_fds *ret, const struct domain *domain, bool read_only)
 {
-	int r = 0;
+	int r;
 
-	*ret = (struct reader_fds){ -1, -1 };
-	if (read_only)
+	*ret = (struct reader_fds){ -1, -1, -1 };
+	r = os_reopen_readonly(&ret->state, domain->state_fd);
+	if (read_only && r == 0)
 		r = os_reopen_readonly(&ret->data, domain->data_fd);
 	if (read_only && r == 0)
 		r = os_reopen_readonly(&ret->meta, domain->meta_fd);
@@ -98,7 +101,7 @@ static bool answer_open(struct conn *conn, const struct member *member, struct r
 {
 	const struct domain *domain = member->domain;
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_DOMAIN);
-	int fds[] = { domain->data_fd, domain->meta_fd, domain->state_fd, member->sign };
+	int fds[] = { domain->data_fd, domain->meta_fd, reader.state, member->sign };
 	bool alive;
 
 	if (reader.data >= 0) {
@@ -153,6 +156,13 @@ static bool create(struct conn *conn, const char *name, bool read_only,
 	return join(conn, domain, read_only, true);
 }
 
+/* The domain was made by this very request, whose answer was lost with its connection: the caller
+ * is its first member. */
+static bool is_made_by(const struct member *member, uint32_t flags)
+{
+	return flags & HAK_WIRE_AGAIN && member && member->id >> 16 == 1;
+}
+
 static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 {
 	struct domain *domain = domain_find(&conn->daemon->domains, open->name);
@@ -173,11 +183,11 @@ static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 		return done(conn, -ENOENT, "there is no such domain");
 	if (!domain)
 		return create(conn, open->name, read_only, &attr);
-	if (open->flags & HAK_WIRE_EXCL)
+	member = member_find(conn->session, domain);
+	if (open->flags & HAK_WIRE_EXCL && !is_made_by(member, open->flags))
 		return done(conn, -EEXIST, "the domain exists");
 	if (!domain_permits(domain, &conn->peer, read_only))
 		return done(conn, -EACCES, "the domain's mode does not permit it");
-	member = member_find(conn->session, domain);
 	if (!member)
 		return join(conn, domain, read_only, false);
 	if (member->read_only && !read_only)
@@ -185,7 +195,7 @@ static bool on_open(struct conn *conn, const struct hak_wire_domain_open *open)
 	r = open_reader(&reader, domain, read_only);
 	if (r < 0)
 		return done(conn, r, os_text(r));
-	return answer_open(conn, member, reader, false);
+	return answer_open(conn, member, reader, is_made_by(member, open->flags));
 }
 
 /* ---- the others ---- */
@@ -223,7 +233,7 @@ static bool on_heir(struct conn *conn, const struct hak_wire_domain_heir *heir)
 	other = heir->member ? member_alive(member->domain, heir->member) : NULL;
 	if (heir->member && (!other || other == member || other->read_only))
 		return done(conn, -ESRCH, "the heir: no other living member");
-	member->heir = heir->member;
+	member_set_heir(member, heir->member);
 	return done(conn, 0, "");
 }
 

@@ -55,7 +55,9 @@ static void give(struct domain *domain, uint32_t first, uint32_t count)
 {
 	struct placement *placement = &domain->daemon->placement;
 
-	hak_runs_give(&domain->runs, first, count);
+	hak_assert(hak_runs_taken(&domain->runs, first, count));
+	book_fill(domain->runs.bits, first, count, false);
+	hak_runs_given(&domain->runs, first, count);
 	account_release(&domain->daemon->accounts, domain->account, count);
 	for (uint32_t i = first; i < first + count; i++)
 		placement_release_part(placement, &domain->placed, domain->part[i], 1);
@@ -72,15 +74,19 @@ uint32_t domain_take(struct domain *domain, uint32_t part, uint32_t count, uint3
 				  domain_max(domain), count);
 	if (r)
 		return (uint32_t)r;
-	if (!allowed || !hak_runs_take(&domain->runs, 0, count, ret_first)) {
+	if (!allowed || !hak_runs_find(&domain->runs, 0, count, ret_first)) {
 		account_release(&daemon->accounts, domain->account, count);
 		return allowed ? HAK_REFUSAL_ADDRESSES : HAK_REFUSAL_NODE_BYTES;
 	}
 	*ret_part = choose_part(&daemon->numa, part, allowed);
 	for (uint32_t i = *ret_first; i < *ret_first + count; i++) {
+		book_begin_store();
 		domain->part[i] = (uint8_t)part_of(&daemon->numa, *ret_part, i);
+		book_end_store();
 		placement_charge_part(&daemon->placement, &domain->placed, domain->part[i], 1);
 	}
+	book_fill(domain->runs.bits, *ret_first, count, true);
+	domain->runs.taken += count;
 	if (make_words(domain, *ret_first, count) == 0)
 		return 0;
 	give(domain, *ret_first, count);
@@ -92,6 +98,12 @@ void domain_grant(struct domain *domain, uint32_t first, uint32_t count)
 	struct hak_domain_state *state = domain->state;
 	uint32_t end = first + count;
 
+	/* First: nobody may claim what the next daemon would take for waste. */
+	if (domain->high < end) {
+		domain->high = end;
+		book_set32(&domain->text->high, end);
+	}
+	book_fill(domain->held, first, count, true);
 	for (uint32_t slab = first * HAK_SLABS_PER_SUPERSLAB; slab < end * HAK_SLABS_PER_SUPERSLAB;
 	     slab++)
 		/* Release: pairs with the acquire of who claims it; its memory is zero. */
@@ -99,10 +111,7 @@ void domain_grant(struct domain *domain, uint32_t first, uint32_t count)
 				      hak_lease_make(HAK_HOLDER_NONE, HAK_LEASE_FREE, 0,
 						     domain->generation[slab], 0),
 				      memory_order_release);
-	hak_bits_fill(domain->held, first, count, true);
 	domain->granted += count;
-	if (domain->high < end)
-		domain->high = end;
 	/* Relaxed: a number for reports. */
 	atomic_store_explicit(&state->granted, domain->granted, memory_order_relaxed);
 	/* Release: who sees the new end sees the words before it. */
@@ -112,7 +121,7 @@ void domain_grant(struct domain *domain, uint32_t first, uint32_t count)
 
 void domain_ungrant(struct domain *domain, uint32_t index)
 {
-	hak_bits_fill(domain->held, index, 1, false);
+	book_fill(domain->held, index, 1, false);
 	domain->granted--;
 	/* Relaxed: a number for reports. */
 	atomic_store_explicit(&domain->state->granted, domain->granted, memory_order_relaxed);
@@ -120,7 +129,7 @@ void domain_ungrant(struct domain *domain, uint32_t index)
 
 void domain_waste(struct domain *domain, uint32_t first, uint32_t count)
 {
-	hak_bits_fill(domain->waste, first, count, true);
+	book_fill(domain->waste, first, count, true);
 	domain->waste_count += count;
 	domain_work(domain);
 }
@@ -128,7 +137,7 @@ void domain_waste(struct domain *domain, uint32_t first, uint32_t count)
 void domain_wasted(struct domain *domain, uint32_t first, uint32_t count)
 {
 	hak_assert(count <= domain->waste_count);
-	hak_bits_fill(domain->waste, first, count, false);
+	book_fill(domain->waste, first, count, false);
 	domain->waste_count -= count;
 	give(domain, first, count);
 }
@@ -146,7 +155,7 @@ void domain_refused(struct domain *domain, uint32_t refusal)
 {
 	struct daemon *daemon = domain->daemon;
 
-	domain->needs++;
+	book_set64(&domain->text->needs, ++domain->needs);
 	domain->hits += refusal == HAK_REFUSAL_DOMAIN_BYTES;
 	/* Members that see the number move give slabs up, as orphans. */
 	domain_has_orphans(domain);

@@ -3,9 +3,9 @@
 #include "daemon/domain_make.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "daemon/account.h"
 #include "daemon/daemon.h"
@@ -14,11 +14,6 @@
 #include "daemon/os.h"
 #include "daemon/session.h"
 #include "shared/sys.h"
-
-/* Newer than some headers; the value is kernel ABI (5.1). */
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
 
 #define PLACE UINT64_C(0x40000000) /* addresses of domains are multiples of it */
 
@@ -73,8 +68,7 @@ const char *domain_attr_fault(const struct daemon *daemon, struct hak_wire_domai
 
 /* ---- where ---- */
 
-/* A domain that has some of these addresses. */
-static const struct domain *in_the_way(const struct domains *domains, uint64_t base, uint64_t size)
+const struct domain *domain_in_the_way(const struct domains *domains, uint64_t base, uint64_t size)
 {
 	struct list *at, *tmp;
 
@@ -98,7 +92,7 @@ static bool find_place(const struct domains *domains, uint64_t size, uint64_t *r
 
 	/* Each domain is met at most twice. */
 	for (uint32_t i = 0; i <= 2 * domains->count; i++) {
-		other = in_the_way(domains, base, size);
+		other = domain_in_the_way(domains, base, size);
 		if (!other) {
 			*ret_base = base;
 			return true;
@@ -112,32 +106,16 @@ static bool find_place(const struct domains *domains, uint64_t size, uint64_t *r
 
 /* ---- files ---- */
 
-static uint64_t bitmap_bytes(uint32_t total)
+int domain_map_meta(struct domain *domain)
 {
-	return hak_align_up(hak_runs_bytes(total), 64);
-}
-
-static uint64_t table_bytes(uint32_t total)
-{
-	return 3 * bitmap_bytes(total) +
-	       (uint64_t)total * (HAK_SLABS_PER_SUPERSLAB * sizeof(uint16_t) + 1);
-}
-
-/* Mapped, not from malloc: untouched parts of the tables cost nothing. */
-static int make_tables(struct domain *domain)
-{
-	uint32_t total = domain->view.superslabs;
-	uint64_t at = 3 * bitmap_bytes(total);
-	int r = hak_sys_map_anon(&domain->tables, table_bytes(total));
+	uint64_t size = hak_meta_size(domain->view.superslabs);
+	int r = hak_sys_map_shared(&domain->meta, NULL, domain->meta_fd, 0, size);
 
 	if (r < 0)
 		return r;
-	hak_runs_init(&domain->runs, domain->tables, total, 1);
-	domain->held = hak_at(domain->tables, bitmap_bytes(total));
-	domain->waste = hak_at(domain->tables, 2 * bitmap_bytes(total));
-	domain->generation = hak_at(domain->tables, at);
-	domain->part = hak_at(domain->tables,
-			      at + (uint64_t)total * HAK_SLABS_PER_SUPERSLAB * sizeof(uint16_t));
+	(void)hak_sys_advise(domain->meta, size, MADV_DONTDUMP);
+	hak_domain_view_init(&domain->view, domain->meta, NULL, domain->view.superslabs,
+			     (uint32_t)((domain->id - 1) % HAK_REF_TAGS) + 1);
 	return 0;
 }
 
@@ -148,30 +126,31 @@ static int make_meta(struct domain *domain)
 
 	if (r == 0) /* what every sweep looks at: shortage is to show here, not as SIGBUS */
 		r = hak_sys_fallocate(domain->meta_fd, 0, HAK_META_LEASES);
-	if (r == 0)
-		r = hak_sys_map_shared(&domain->meta, NULL, domain->meta_fd, 0, size);
-	if (r < 0)
-		return r;
-	(void)hak_sys_advise(domain->meta, size, MADV_DONTDUMP);
-	hak_domain_view_init(&domain->view, domain->meta, NULL, domain->view.superslabs,
-			     (uint32_t)((domain->id - 1) % HAK_REF_TAGS) + 1);
-	return 0;
+	return r == 0 ? domain_map_meta(domain) : r;
 }
 
-/* Ours is the last writable mapping that there will be. */
-static int make_state(struct domain *domain)
+int domain_map_state(struct domain *domain)
 {
 	void *at;
-	int r = hak_sys_memfd(&domain->state_fd, "hakmem-domain-state", HAK_STATE_SIZE, false);
+	int r = hak_sys_map_shared(&at, NULL, domain->state_fd, 0, HAK_STATE_SIZE);
 
+	if (r == 0)
+		domain->state = at;
+	return r;
+}
+
+/* Not sealed against writing: the next daemon has to map it. Members get it opened for reading, and
+ * its mode lets no other open of theirs through. */
+static int make_state(struct domain *domain)
+{
+	int r = hak_sys_memfd(&domain->state_fd, "hakmem-domain-state", HAK_STATE_SIZE, true);
+
+	if (r == 0)
+		r = os_result(fchmod(domain->state_fd, 0400));
 	if (r == 0)
 		r = hak_sys_fallocate(domain->state_fd, 0, HAK_STATE_SIZE);
 	if (r == 0)
-		r = hak_sys_map_shared(&at, NULL, domain->state_fd, 0, HAK_STATE_SIZE);
-	if (r < 0)
-		return r;
-	domain->state = at;
-	r = hak_sys_add_seals(domain->state_fd, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
+		r = domain_map_state(domain);
 	if (r < 0)
 		return r;
 	domain->state->version = HAK_DOMAIN_VERSION;
@@ -188,7 +167,7 @@ static int make_state(struct domain *domain)
 
 static int make_files(struct domain *domain)
 {
-	int r = make_tables(domain);
+	int r = domain_book_new(domain);
 
 	if (r == 0)
 		r = hak_sys_memfd(&domain->data_fd, "hakmem-domain", domain->attr.max_size, true);
@@ -196,21 +175,24 @@ static int make_files(struct domain *domain)
 		r = make_meta(domain);
 	if (r == 0)
 		r = make_state(domain);
+	if (r == 0)
+		r = domain_book_write(domain);
 	return r;
 }
 
 void domain_unmap(struct domain *domain)
 {
-	if (domain->tables)
-		(void)hak_sys_unmap(domain->tables, table_bytes(domain->view.superslabs));
 	if (domain->meta)
 		(void)hak_sys_unmap(domain->meta, hak_meta_size(domain->view.superslabs));
 	if (domain->state)
 		(void)hak_sys_unmap(domain->state, HAK_STATE_SIZE);
-	domain->tables = NULL;
 	domain->meta = NULL;
 	domain->state = NULL;
+	book_deinit(&domain->book);
+	domain->text = NULL;
 	domain->state_fd = hak_sys_close(domain->state_fd);
+	domain->data_fd = hak_sys_close(domain->data_fd);
+	domain->meta_fd = hak_sys_close(domain->meta_fd);
 }
 
 int domain_prepare(struct domain *domain, const struct session *session, const char *name,
@@ -218,7 +200,7 @@ int domain_prepare(struct domain *domain, const struct session *session, const c
 {
 	struct domains *domains = &domain->daemon->domains;
 
-	domain->id = domains->last_id + 1;
+	domain->id = life_domain(&domain->daemon->life);
 	domain->uid = session->peer.uid;
 	domain->gid = session->peer.gid;
 	domain->attr = *attr;

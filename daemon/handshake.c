@@ -57,7 +57,7 @@ static bool welcome(struct conn *conn, struct session *session)
 	frame.welcome.version = session->version;
 	frame.welcome.region_superslabs = HAK_REGION_SUPERSLABS;
 	frame.welcome.session_id = session->id;
-	frame.welcome.epoch = conn->daemon->epoch;
+	frame.welcome.epoch = life_epoch(&conn->daemon->life);
 	r = hak_fdpass_send(conn->sock, &frame, fds, hak_array_size(fds));
 	if (r == 0)
 		return true;

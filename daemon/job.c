@@ -43,8 +43,10 @@ static void note_built(struct session *session)
 
 /* ---- lease ---- */
 
-/* Takes neighbours near the part, charged: 0, or the enum hak_refusal that says why not. */
-static uint32_t take(struct session *session, uint32_t part, uint32_t count, uint32_t *ret_first)
+/* Takes neighbours near the part, charged, and is in that phase: 0, or the enum hak_refusal that
+ * says why not. */
+static uint32_t take(struct session *session, enum session_phase phase, uint32_t part,
+		     uint32_t count, uint32_t *ret_first)
 {
 	struct daemon *daemon = session->daemon;
 	struct region *region = &session->region;
@@ -54,10 +56,12 @@ static uint32_t take(struct session *session, uint32_t part, uint32_t count, uin
 	r = account_charge(&daemon->accounts, session->account, region->runs.taken, count);
 	if (r)
 		return (uint32_t)r;
-	if (!region_take(region, &daemon->numa, part, allowed, count, ret_first)) {
+	if (!region_find(region, &daemon->numa, part, allowed, count, ret_first)) {
 		account_release(&daemon->accounts, session->account, count);
 		return allowed ? HAK_REFUSAL_ADDRESSES : HAK_REFUSAL_NODE_BYTES;
 	}
+	session_book_begin(session, phase, *ret_first, count);
+	region_lease(region, *ret_first, count);
 	placement_charge(&daemon->placement, &session->placed, *ret_first, count);
 	return 0;
 }
@@ -117,11 +121,11 @@ static bool start_lease(struct session *session)
 	struct job *job = &session->job;
 	const struct hak_sqe *sqe = &job->sqe;
 	uint32_t part = numa_part_of(&daemon->numa, sqe->node);
-	uint32_t refusal = take(session, part, sqe->count, &job->cqe.first);
+	uint32_t refusal = take(session, PHASE_LEASE, part, sqe->count, &job->cqe.first);
 
 	/* What is granted ahead and was not taken is no reason to refuse what is needed. */
 	if (refusal && refusal != HAK_REFUSAL_ADDRESSES && reserves_revoke(daemon))
-		refusal = take(session, part, sqe->count, &job->cqe.first);
+		refusal = take(session, PHASE_LEASE, part, sqe->count, &job->cqe.first);
 	if (refusal) {
 		job->cqe.node = numa_node_of(&daemon->numa, part);
 		refuse_lease(session, sqe->count, refusal, NULL);
@@ -203,9 +207,11 @@ static void grant(struct session *session, uint32_t first, uint32_t count, uint3
 {
 	for (uint32_t i = 0; i < built; i++)
 		reserve_grant(session, first + i);
-	for (uint32_t i = built; i < count; i++)
-		region_unlease(&session->region, first + i);
-	release(session, first + built, count - built);
+	if (built < count) {
+		region_unlease(&session->region, first + built, count - built);
+		release(session, first + built, count - built);
+	}
+	session_book_end(session);
 	daemon_want_tick(session->daemon);
 }
 
@@ -215,11 +221,11 @@ static void fill_reserve(struct session *session)
 	struct reserve *reserve = &session->reserve;
 	uint32_t part = numa_part_of(&daemon->numa, session->node);
 
-	while (reserve->ready < reserve->wanted) {
-		uint32_t n = reserve->wanted - reserve->ready, first;
+	while (reserve->ready < reserve->text->wanted) {
+		uint32_t n = reserve->text->wanted - reserve->ready, first;
 
 		n = n < LIMIT_GROWTH_STEP ? n : LIMIT_GROWTH_STEP;
-		while (n && take(session, part, n, &first))
+		while (n && take(session, PHASE_FILL, part, n, &first))
 			n /= 2;
 		if (!n)
 			return; /* a limit: the client will hear of it when it is in need */
@@ -262,8 +268,10 @@ void job_decay(struct session *session)
 	}
 	(void)reserve_revoke(session);
 	n = region_find_warm(&session->region, TASK_MAX, &first);
-	if (n)
-		submit(session, FOR_DECAY, first, n);
+	if (!n)
+		return;
+	session_book_begin(session, PHASE_DECAY, first, n);
+	submit(session, FOR_DECAY, first, n);
 }
 
 /* ---- return ---- */
@@ -277,6 +285,7 @@ static bool advance_return(struct session *session)
 		job->cqe.first = job->sqe.first;
 		job->cqe.count = job->sqe.count;
 		job->started = true;
+		session_book_begin(session, PHASE_RETURN, job->cqe.first, job->cqe.count);
 	}
 	if (job->done < job->cqe.count) {
 		submit(session, FOR_RETURN, job->cqe.first + job->done, job->cqe.count - job->done);
@@ -312,6 +321,7 @@ static void lease_task_done(struct session *session)
 		return;
 	job->error = task->result;
 	job->done = 0;
+	session_book_begin(session, PHASE_UNDO, job->cqe.first, job->cqe.count);
 	submit(session, FOR_UNDO, job->cqe.first, lease_head(session));
 }
 
@@ -333,7 +343,7 @@ static void reserve_task_done(struct session *session)
 
 	note_built(session);
 	if (task->result < 0) {
-		session->reserve.wanted = 0; /* until it is asked for again */
+		reserve_want(&session->reserve, 0); /* until it is asked for again */
 		/* Some of its pages may be there. It is a hole again, and small. */
 		(void)factory_punch(task->fd, task->first + task->done, 1);
 	}
@@ -355,8 +365,11 @@ void job_task_done(struct session *session)
 
 	if (task->op == TASK_PUNCH) {
 		assert_punched(task);
-		if (!task->done) /* cancelled: all is as it was */
+		if (!task->done) { /* cancelled: all is as it was */
+			if (session->purpose == FOR_DECAY)
+				session_book_end(session);
 			return;
+		}
 	}
 	switch (session->purpose) {
 	case FOR_LEASE:
@@ -385,6 +398,7 @@ void job_task_done(struct session *session)
 		break;
 	case FOR_DECAY:
 		region_drop_warm(&session->region, task->first, task->done);
+		session_book_end(session);
 		break;
 	}
 }
@@ -401,13 +415,15 @@ bool job_advance(struct session *session)
 	case HAK_OP_RETURN:
 		return advance_return(session);
 	case HAK_OP_FREEZE:
+		session_book_begin(session, PHASE_FREEZE, sqe->first, sqe->count);
 		region_freeze(&session->region, sqe->first, sqe->count);
 		return true;
 	case HAK_OP_RESERVE:
 		if (sqe->count < session->reserve.ready)
 			(void)reserve_revoke(session);
-		session->reserve.wanted = sqe->count;
+		reserve_want(&session->reserve, sqe->count);
 		session->node = sqe->node;
+		book_set32(&session_text(session)->node, sqe->node);
 		return true;
 	case HAK_OP_DOMAIN_GROW:
 		return job_domain_advance(session);

@@ -20,7 +20,7 @@
 #define LIMIT_SESSION_REQUESTS 100000u
 #define LIMIT_UID_REQUESTS     500000u
 
-/* Domains; each takes three descriptors. */
+/* Domains; each takes four descriptors. */
 #define LIMIT_DOMAINS     1024u
 #define LIMIT_UID_DOMAINS 256u
 
@@ -50,11 +50,13 @@
 #define LIMIT_CONFIG_FILES    256u
 /* NUMA node numbers that a request may name; the kernel's own limit is 1024. */
 #define LIMIT_NODE_NUMBERS 1024u
-/* Descriptors of a connection: socket and pidfd; of a session: segment, region, presence, too. */
+/* Descriptors of a connection: socket and pidfd; of a session: segment, region, presence and book,
+ * too; of a region in stock: itself and its book. */
 #define LIMIT_CONN_FDS    2u
-#define LIMIT_SESSION_FDS 5u
-/* Descriptors of a domain: data, meta, state; of a member: its bell. */
-#define LIMIT_DOMAIN_FDS 3u
+#define LIMIT_SESSION_FDS 6u
+#define LIMIT_REGION_FDS  2u
+/* Descriptors of a domain: data, meta, state, book; of a member: its bell. */
+#define LIMIT_DOMAIN_FDS 4u
 #define LIMIT_MEMBER_FDS 1u
 /* Domains that one session is a member of. */
 #define LIMIT_SESSION_DOMAINS 64u

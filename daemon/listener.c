@@ -17,9 +17,8 @@
 #include "shared/fdpass.h"
 #include "shared/sys.h"
 
-#define BACKLOG          1024
-#define LISTEN_FDS_START 3
-#define LOCK_PATH_BYTES  (CONFIG_SOCKET_BYTES + sizeof(".lock"))
+#define BACKLOG         1024
+#define LOCK_PATH_BYTES (CONFIG_SOCKET_BYTES + sizeof(".lock"))
 
 static void lock_path(char *ret_path, const char *path)
 {
@@ -32,28 +31,6 @@ static struct sockaddr_un address_of(const char *path)
 
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	return address;
-}
-
-int listener_inherited(int *ret_sock)
-{
-	const char *pid = getenv("LISTEN_PID");
-	const char *count = getenv("LISTEN_FDS");
-	int type = 0, listening = 0;
-	socklen_t len = sizeof(int);
-
-	if (!pid || !count || strtol(pid, NULL, 10) != (long)getpid())
-		return -ENOENT;
-	(void)unsetenv("LISTEN_PID");
-	(void)unsetenv("LISTEN_FDS");
-	(void)unsetenv("LISTEN_FDNAMES");
-	if (strcmp(count, "1") ||
-	    getsockopt(LISTEN_FDS_START, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
-	    getsockopt(LISTEN_FDS_START, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 ||
-	    type != SOCK_SEQPACKET || !listening)
-		return -EINVAL;
-	(void)fcntl(LISTEN_FDS_START, F_SETFD, FD_CLOEXEC);
-	*ret_sock = LISTEN_FDS_START;
-	return 0;
 }
 
 /* The directory of the socket, if it is missing; its parent has to be there. */
@@ -226,7 +203,20 @@ static int open_reserve(void)
 	return os_result(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
-int listener_open(struct listener *listener, const struct config *config, int inherited)
+/* After exec it is ours as before, if the name still leads to a socket: with the lock held nobody
+ * else puts one there. */
+static void own_again(struct listener *listener, int lock)
+{
+	struct stat st;
+
+	listener->lock = lock;
+	if (lstat(listener->path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return;
+	listener->id = (struct hak_fd_id){ .dev = st.st_dev, .ino = st.st_ino };
+	listener->owns_path = true;
+}
+
+int listener_open(struct listener *listener, const struct config *config, int inherited, int lock)
 {
 	struct listener new = LISTENER_NULL;
 	int r = 0;
@@ -247,6 +237,8 @@ int listener_open(struct listener *listener, const struct config *config, int in
 	}
 	if (inherited >= 0)
 		new.sock = inherited;
+	if (inherited >= 0 && lock >= 0)
+		own_again(&new, lock);
 	*listener = new;
 	return 0;
 }

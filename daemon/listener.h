@@ -38,13 +38,10 @@ struct listener {
 		.sock = -1, .lock = -1, .reserve = -1 \
 	}
 
-/* A listening socket that this process was started with, or -ENOENT; -EINVAL: it can't be used.
- * Before fork: the hand-over names a process. */
-int listener_inherited(int *ret_sock);
-
-/* Listens on config->socket, or on `inherited` (taken over only if this succeeds) if it is not -1.
+/* Listens on config->socket, or on `inherited` (taken over only if this succeeds) if it is not -1;
+ * `lock` is then -1, or that of a socket which was ours before exec, and is again.
  * Failures are logged; -EADDRINUSE: another daemon has it. */
-int listener_open(struct listener *listener, const struct config *config, int inherited);
+int listener_open(struct listener *listener, const struct config *config, int inherited, int lock);
 /* Allowed on LISTENER_NULL and twice; nothing may be in flight. */
 void listener_close(struct listener *listener);
 

@@ -13,19 +13,23 @@
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/os.h"
+#include "daemon/reexec.h"
+#include "daemon/store.h"
 #include "daemon/version.h"
 #include "shared/wire.h"
 
 #define EXIT_USAGE 2
 
 static const char help[] =
-	"usage: hakmemd [--foreground] [--socket PATH] [--config FILE]\n"
+	"usage: hakmemd [--foreground] [--fdstore] [--socket PATH] [--config FILE]\n"
 	"       hakmemd --check-config | --print-config [--socket PATH] [--config FILE]\n"
 	"       hakmemd --version | --help\n"
 	"\n"
 	"Owns memory on behalf of the programs that connect to it.\n"
 	"\n"
 	"  --foreground    stay in the foreground, log to stderr\n"
+	"  --fdstore       the service manager has a descriptor store, which sessions and\n"
+	"                  domains are kept in; so it is, too, if $FDSTORE is above 0\n"
 	"  --socket PATH   listen here (default " HAK_DEFAULT_SOCKET ")\n"
 	"  --config FILE   read FILE (default " CONFIG_DEFAULT_PATH ", if it exists),\n"
 	"                  then FILE.d/*.conf in the order of their names\n"
@@ -36,7 +40,9 @@ static const char help[] =
 	"\n"
 	"Without --foreground it goes to the background as soon as it accepts connections, and\n"
 	"logs to syslog. SIGTERM and SIGINT end it; its clients keep the memory that they have.\n"
-	"SIGHUP reads the configuration anew.\n"
+	"With a descriptor store SIGTERM ends nothing but the process: the next one goes on with\n"
+	"all sessions and domains. SIGHUP reads the configuration anew. SIGUSR2 starts the\n"
+	"program anew, as the same process, with all sessions and domains.\n"
 	"\n"
 	"exit status: 0  ended by a signal, or (background) ready\n"
 	"             1  could not start, or failed; the reason is on stderr\n"
@@ -44,6 +50,7 @@ static const char help[] =
 
 struct arguments {
 	bool foreground;
+	bool fdstore;
 	bool check_config;
 	bool print_config;
 	struct config_source source;
@@ -54,6 +61,7 @@ static int parse_arguments(struct arguments *args, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "foreground", no_argument, NULL, 'f' },
+		{ "fdstore", no_argument, NULL, 'd' },
 		{ "socket", required_argument, NULL, 's' },
 		{ "config", required_argument, NULL, 'c' },
 		{ "check-config", no_argument, NULL, 'k' },
@@ -68,6 +76,9 @@ static int parse_arguments(struct arguments *args, int argc, char **argv)
 		switch (c) {
 		case 'f':
 			args->foreground = true;
+			break;
+		case 'd':
+			args->fdstore = true;
 			break;
 		case 's':
 			args->source.socket = optarg;
@@ -113,34 +124,94 @@ static int make_absolute(struct config_source *source)
 	return 0;
 }
 
-static int serve(const struct config *config, const struct config_source *source, bool foreground)
+static bool has_store(const struct arguments *args)
+{
+	const char *most = getenv("FDSTORE");
+
+	return args->fdstore || (most && atoi(most) > 0);
+}
+
+#define AGAIN_ARGS 8
+
+/* The same program with the same arguments, by names that still lead there from elsewhere. */
+static void set_again(const char *ret_argv[AGAIN_ARGS], const struct arguments *args)
+{
+	static char path[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	unsigned n = 0;
+
+	path[length > 0 ? length : 0] = 0;
+	ret_argv[n++] = path;
+	if (args->foreground)
+		ret_argv[n++] = "--foreground";
+	if (args->fdstore)
+		ret_argv[n++] = "--fdstore";
+	if (args->source.socket) {
+		ret_argv[n++] = "--socket";
+		ret_argv[n++] = args->source.socket;
+	}
+	if (args->source.path) {
+		ret_argv[n++] = "--config";
+		ret_argv[n++] = args->source.path;
+	}
+	ret_argv[n] = NULL;
+}
+
+/* After exec it is in the background already, if that is where it is to be. */
+static int go_background(const struct arguments *args, bool again, int *ret_pipe)
+{
+	int r;
+
+	*ret_pipe = -1;
+	if (args->foreground)
+		return 0;
+	if (again) {
+		log_to_syslog();
+		return 0;
+	}
+	r = detach_begin(ret_pipe);
+	if (r < 0)
+		log_plain("cannot go to the background: %s", os_text(r));
+	return r;
+}
+
+static int run(const struct daemon_parts *parts, int pipe)
 {
 	struct daemon *daemon;
-	int inherited = -1, pipe = -1, r;
+	int r = daemon_new(&daemon, parts);
 
-	r = listener_inherited(&inherited);
-	if (r < 0 && r != -ENOENT) {
-		log_plain("LISTEN_FDS: one listening SOCK_SEQPACKET socket is needed");
-		return r;
-	}
-	if (!foreground) {
-		r = detach_begin(&pipe);
-		if (r < 0) {
-			log_plain("cannot go to the background: %s", os_text(r));
-			return r;
-		}
-	}
-	r = daemon_new(&daemon, config, source, inherited);
 	if (r < 0)
 		return r;
 	log_plain("ready on %s", daemon->listener.path);
 	notify_ready();
-	if (!foreground)
+	if (pipe >= 0)
 		detach_ready(pipe);
 	r = daemon_run(daemon);
-	if (r == 0)
+	if (r == 0 && !daemon->parked)
 		daemon_free(daemon);
 	return r;
+}
+
+static int serve(const struct config *config, const struct arguments *args)
+{
+	static struct store store;
+	const char *argv[AGAIN_ARGS];
+	struct daemon_parts parts = { .config = config,
+				      .source = &args->source,
+				      .store = &store,
+				      .again = (char *const *)(uintptr_t)argv };
+	bool again = reexec_happened();
+	int pipe, r;
+
+	store_init(&store, has_store(args));
+	r = store_inherit(&store, &parts.inherited);
+	if (r < 0) {
+		log_plain("LISTEN_FDS: one listening SOCK_SEQPACKET socket is needed");
+		return r;
+	}
+	set_again(argv, args);
+	r = go_background(args, again, &pipe);
+	return r < 0 ? r : run(&parts, pipe);
 }
 
 int main(int argc, char **argv)
@@ -167,5 +238,5 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	log_set_level(config.log_level);
-	return serve(&config, &args.source, args.foreground) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return serve(&config, &args) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "daemon/domain_book.h"
 #include "daemon/list.h"
 #include "shared/domain.h"
 
@@ -32,9 +33,10 @@ struct member {
 	uint32_t pid;
 	bool read_only;
 	bool dying;
-	int sign;            /* readable: there are events, or others are in need */
-	uint64_t last_event; /* that it was told of, */
-	uint64_t last_need;  /* and the last need */
+	int sign;                 /* readable: there are events, or others are in need */
+	struct member_text *text; /* in the domain's book */
+	uint64_t last_event;      /* that it was told of, */
+	uint64_t last_need;       /* and the last need */
 	/* of its sweep */
 	struct hak_sweep sweep;
 	uint32_t channels, superslabs; /* that are done */
@@ -50,6 +52,10 @@ struct member *member_alive(const struct domain *domain, uint64_t id);
  * all are taken; -EDQUOT: too many that only read), or an enum hak_refusal. */
 int member_join(struct member **ret_member, struct domain *domain, struct session *session,
 		bool read_only);
+/* 0: none. */
+void member_set_heir(struct member *member, uint64_t heir);
+/* Its sign outlives the daemon, until it leaves; nothing if it is stored. */
+void member_store(const struct member *member);
 /* It closed the domain, or (`died`) its process is gone. */
 void member_leave(struct member *member, bool died);
 /* All of a session. */
@@ -57,6 +63,10 @@ void members_leave(struct session *session, bool died);
 
 /* Sets the signs of those that were not told of an event yet, or of somebody's need. */
 void members_tell(struct domain *domain);
+
+/* For domains that are made or adopted: writes what others see of it; tells them of an event. */
+void member_show(struct domain *domain, const struct member_text *text);
+void member_tell(struct domain *domain, struct member_text *text, enum hak_event_kind kind);
 
 /* Its sweep is complete: the number is free again. */
 void member_swept(struct member *member);

@@ -78,6 +78,18 @@ bool os_pidfd_dead(int pidfd)
 	return poll(&p, 1, 0) > 0;
 }
 
+pid_t os_pidfd_pid(int fd)
+{
+	static const char key[] = "\nPid:\t";
+	char path[40], text[512], *at;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	n = hak_sys_read_file(path, text, sizeof(text));
+	at = n > 0 ? strstr(text, key) : NULL;
+	return at ? atoi(at + sizeof(key) - 1) : 0;
+}
+
 int os_signalfd(int *ret_fd)
 {
 	sigset_t set;
@@ -88,6 +100,7 @@ int os_signalfd(int *ret_fd)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGUSR2);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	fd = os_result(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 	if (fd < 0)
@@ -198,6 +211,13 @@ void os_sock_least_room(int sock)
 	const int least = 0; /* the kernel makes it its minimum */
 
 	(void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+}
+
+bool os_is_sign(int fd)
+{
+	struct itimerspec left;
+
+	return os_result(timerfd_gettime(fd, &left)) == 0;
 }
 
 int os_reopen_readonly(int *ret_fd, int fd)

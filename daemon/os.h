@@ -30,8 +30,10 @@ uint64_t os_file_bytes(int fd);
 int os_last_cpu(pid_t pid);
 /* True if a pidfd's process has exited. */
 bool os_pidfd_dead(int pidfd);
-/* A descriptor that becomes readable on SIGTERM, SIGINT and SIGHUP, which are blocked from then on,
- * in this thread and those that it starts. SIGPIPE is ignored. */
+/* The process of a pidfd, -1 once it is gone; 0: it is no pidfd. */
+pid_t os_pidfd_pid(int fd);
+/* A descriptor that becomes readable on SIGTERM, SIGINT, SIGHUP and SIGUSR2, which are blocked from
+ * then on, in this thread and those that it starts. SIGPIPE is ignored. */
 int os_signalfd(int *ret_fd);
 /* The next signal of that descriptor, 0 if there is none. */
 int os_signal_next(int fd);
@@ -46,6 +48,8 @@ int os_sign(int *ret_fd);
 void os_sign_set(int fd);
 /* As little room as the kernel lets a socket have for what its peer did not read yet. */
 void os_sock_least_room(int sock);
+/* True if it is what os_sign() made. */
+bool os_is_sign(int fd);
 /* The same file opened anew, for reading only. */
 int os_reopen_readonly(int *ret_fd, int fd);
 /*

@@ -7,8 +7,6 @@
 #include "shared/check.h"
 #include "shared/sys.h"
 
-#define TABLES 4u
-
 /* The policy of each part lives in the file, so that this mapping is needed only here. */
 static int place_parts(const struct region *region, const struct numa *numa)
 {
@@ -32,26 +30,29 @@ static int place_parts(const struct region *region, const struct numa *numa)
 	return r;
 }
 
-static uint64_t table_bytes(void)
+static uint64_t *table(const struct region *region, uint32_t i)
 {
-	return hak_align_up(hak_runs_bytes(HAK_REGION_SUPERSLABS), 4096);
+	return hak_at(region->book.at, REGION_TEXT_BYTES + i * REGION_TABLE_BYTES);
+}
+
+static void place_tables(struct region *region, const struct numa *numa)
+{
+	hak_runs_init(&region->runs, table(region, 0), HAK_REGION_SUPERSLABS, numa->parts);
+	region->frozen = table(region, 1);
+	region->built = table(region, 2);
+	region->huge = table(region, 3);
 }
 
 int region_init(struct region *region, const struct numa *numa)
 {
 	struct region new = REGION_NULL;
-	void *tables;
 	int r;
 
-	/* Mapped, not from malloc: untouched parts of the tables cost nothing. */
-	r = hak_sys_map_anon(&tables, TABLES * table_bytes());
+	/* Nobody's yet: the session that takes it names it. Untouched parts of it cost nothing. */
+	r = book_new(&new.book, BOOK_SESSION, 0, 0, REGION_BOOK_BYTES);
 	if (r < 0)
 		return r;
-	new.tables = tables;
-	new.frozen = hak_at(tables, 1 * table_bytes());
-	new.built = hak_at(tables, 2 * table_bytes());
-	new.huge = hak_at(tables, 3 * table_bytes());
-	hak_runs_init(&new.runs, tables, HAK_REGION_SUPERSLABS, numa->parts);
+	place_tables(&new, numa);
 	r = hak_sys_memfd(&new.fd, "hakmem-region",
 			  (uint64_t)HAK_REGION_SUPERSLABS << HAK_SUPERSLAB_SHIFT, true);
 	if (r == 0)
@@ -64,11 +65,16 @@ int region_init(struct region *region, const struct numa *numa)
 	return 0;
 }
 
+void region_adopt(struct region *region, const struct numa *numa, int fd, const struct book *book)
+{
+	*region = (struct region){ .fd = fd, .book = *book };
+	place_tables(region, numa);
+}
+
 void region_deinit(struct region *region)
 {
 	region->fd = hak_sys_close(region->fd);
-	if (region->tables)
-		(void)hak_sys_unmap(region->tables, TABLES * table_bytes());
+	book_deinit(&region->book);
 	*region = (struct region)REGION_NULL;
 }
 
@@ -91,31 +97,41 @@ static uint32_t count_bits(const uint64_t *bits, uint32_t first, uint32_t count)
 	return n;
 }
 
-bool region_take(struct region *region, const struct numa *numa, uint32_t part, uint64_t allowed,
+bool region_find(struct region *region, const struct numa *numa, uint32_t part, uint64_t allowed,
 		 uint32_t count, uint32_t *ret_first)
 {
 	for (uint32_t i = 0; i < numa->parts; i++) {
 		uint32_t p = numa->order[part][i];
 
-		if (allowed >> p & 1 && hak_runs_take(&region->runs, p, count, ret_first)) {
-			if (region->warm) {
-				region->warm -= count_bits(region->built, *ret_first, count);
-				region->huge_count += count_bits(region->huge, *ret_first, count);
-			}
+		if (allowed >> p & 1 && hak_runs_find(&region->runs, p, count, ret_first))
 			return true;
-		}
 	}
 	return false;
 }
 
-void region_unlease(struct region *region, uint32_t index)
+void region_lease(struct region *region, uint32_t first, uint32_t count)
 {
-	hak_assert(!bit(region->frozen, index));
-	hak_runs_give(&region->runs, index, 1);
-	if (bit(region->built, index))
-		region->warm++;
-	if (bit(region->huge, index))
-		region->huge_count--;
+	book_fill(region->runs.bits, first, count, true);
+	region->runs.taken += count;
+	if (region->warm) {
+		region->warm -= count_bits(region->built, first, count);
+		region->huge_count += count_bits(region->huge, first, count);
+	}
+}
+
+static void untake(struct region *region, uint32_t first, uint32_t count)
+{
+	hak_assert(hak_runs_taken(&region->runs, first, count));
+	book_fill(region->runs.bits, first, count, false);
+	hak_runs_given(&region->runs, first, count);
+}
+
+void region_unlease(struct region *region, uint32_t first, uint32_t count)
+{
+	hak_assert(!region_any_frozen(region, first, count));
+	untake(region, first, count);
+	region->warm += count_bits(region->built, first, count);
+	region->huge_count -= count_bits(region->huge, first, count);
 }
 
 bool region_leased(const struct region *region, uint32_t first, uint32_t count)
@@ -128,27 +144,19 @@ bool region_any_frozen(const struct region *region, uint32_t first, uint32_t cou
 	return hak_bits_find_run(region->frozen, true, first, first + count, 1) != HAK_NO_RUN;
 }
 
-/* Out of the tables; what the file holds is not touched. */
-static void forget(struct region *region, uint32_t first, uint32_t count)
-{
-	region->huge_count -= count_bits(region->huge, first, count);
-	region->frozen_count -= count_bits(region->frozen, first, count);
-	hak_bits_fill(region->huge, first, count, false);
-	hak_bits_fill(region->built, first, count, false);
-	hak_bits_fill(region->frozen, first, count, false);
-	hak_runs_give(&region->runs, first, count);
-}
-
 void region_give(struct region *region, uint32_t first, uint32_t count)
 {
 	hak_assert(!region_any_frozen(region, first, count));
-	forget(region, first, count);
+	region->huge_count -= count_bits(region->huge, first, count);
+	book_fill(region->huge, first, count, false);
+	book_fill(region->built, first, count, false);
+	untake(region, first, count);
 }
 
 void region_freeze(struct region *region, uint32_t first, uint32_t count)
 {
 	hak_assert(!region_any_frozen(region, first, count));
-	hak_bits_fill(region->frozen, first, count, true);
+	book_fill(region->frozen, first, count, true);
 	region->frozen_count += count;
 }
 
@@ -160,9 +168,9 @@ void region_set_built(struct region *region, uint32_t index, bool huge)
 		region->warm++;
 	if (leased && huge && !bit(region->huge, index))
 		region->huge_count++;
-	hak_bits_fill(region->built, index, 1, true);
+	book_fill(region->built, index, 1, true);
 	if (huge)
-		hak_bits_fill(region->huge, index, 1, true);
+		book_fill(region->huge, index, 1, true);
 }
 
 void region_grow_later(struct region *region, uint32_t first, uint32_t count)
@@ -243,6 +251,36 @@ uint32_t region_find_warm(const struct region *region, uint32_t max, uint32_t *r
 void region_drop_warm(struct region *region, uint32_t first, uint32_t count)
 {
 	region->warm -= count_bits(region->built, first, count);
-	hak_bits_fill(region->built, first, count, false);
-	hak_bits_fill(region->huge, first, count, false);
+	book_fill(region->huge, first, count, false);
+	book_fill(region->built, first, count, false);
+}
+
+void region_count(struct region *region)
+{
+	const uint64_t *taken = region->runs.bits, *frozen = region->frozen;
+	const uint64_t *built = region->built, *huge = region->huge;
+
+	region->runs.taken = region->frozen_count = region->huge_count = region->warm = 0;
+	region->grow_lo = region->grow_hi = 0;
+	for (uint32_t i = 0; i < region->runs.total / 64; i++) {
+		uint64_t wanting = taken[i] & ~built[i] & ~frozen[i];
+
+		region->runs.taken += (uint32_t)__builtin_popcountll(taken[i]);
+		region->frozen_count += (uint32_t)__builtin_popcountll(frozen[i]);
+		region->huge_count += (uint32_t)__builtin_popcountll(huge[i] & taken[i]);
+		region->warm += (uint32_t)__builtin_popcountll(built[i] & ~taken[i]);
+		if (wanting)
+			region_grow_later(region, i * 64, 64);
+	}
+}
+
+bool region_tables_ok(const struct region *region)
+{
+	for (uint32_t i = 0; i < region->runs.total / 64; i++) {
+		if (region->frozen[i] & ~region->runs.bits[i])
+			return false;
+		if (region->huge[i] & ~region->built[i])
+			return false;
+	}
+	return true;
 }

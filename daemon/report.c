@@ -23,7 +23,7 @@ static uint64_t fill_status(void *records, const struct daemon *daemon)
 	const struct stats *stats = &daemon->stats;
 	struct hak_report_status status = {
 		.pid = (uint64_t)getpid(),
-		.epoch = daemon->epoch,
+		.epoch = life_epoch(&daemon->life),
 		.started_ns = daemon->started_ns,
 		.now_ns = hak_sys_boottime_ns(),
 		.sessions = daemon->session_count,

@@ -89,7 +89,12 @@ static void start(struct session *session, const struct hak_sqe *sqe)
  * it takes room away by scribbling over its index is its loss. */
 static void answer(struct session *session)
 {
+	session_book_answer(session);
+	book_before_other();
 	(void)hak_ring_push(&session->cq, &session->job.cqe);
+	book_before_other();
+	hak_ring_consume(&session->sq);
+	session_book_answered(session);
 	session->job.op = 0;
 }
 
@@ -119,7 +124,7 @@ static enum serve take(struct session *session)
 		return SERVE_FULL;
 	if (!may_ask(session))
 		return SERVE_SLOW;
-	r = hak_ring_pop(&session->sq, &sqe);
+	r = hak_ring_peek(&session->sq, &sqe);
 	if (r == HAK_RING_E_EMPTY)
 		return SERVE_IDLE;
 	if (r)

@@ -3,7 +3,8 @@
  * request.h - serves a session's submission ring.
  *
  * An entry is copied out of the ring once and validated on the copy; whatever is wrong with it ends
- * the session (session_evict), never the daemon. A request is answered before the next is taken.
+ * the session (session_evict), never the daemon. A request is answered before the next is taken,
+ * and before its own entry is given back: until then it is the ring that remembers it.
  * Each is a job (job.h); while one waits for its memory work, the session's ring is not looked at.
  */
 #pragma once

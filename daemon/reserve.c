@@ -6,16 +6,21 @@
 #include "daemon/session.h"
 #include "shared/check.h"
 
-void reserve_init(struct reserve *reserve, struct hak_reserve *shared)
+void reserve_init(struct reserve *reserve, struct hak_reserve *shared, struct reserve_text *text)
 {
-	*reserve = (struct reserve){ .shared = shared };
+	*reserve = (struct reserve){ .shared = shared, .text = text };
+}
+
+void reserve_want(struct reserve *reserve, uint32_t n)
+{
+	book_set32(&reserve->text->wanted, n);
 }
 
 static void note_taken(struct session *session, uint32_t i)
 {
 	struct reserve *reserve = &session->reserve;
 
-	reserve->granted[i] = 0;
+	book_set64(&reserve->text->granted[i], 0);
 	reserve->ready--;
 	session->granted++;
 	session->daemon->stats.leases++;
@@ -26,7 +31,7 @@ bool reserve_collect(struct session *session)
 	struct reserve *reserve = &session->reserve;
 
 	for (uint32_t i = 0; reserve->ready && i < HAK_RESERVE_SLOTS; i++) {
-		uint64_t granted = reserve->granted[i];
+		uint64_t granted = reserve->text->granted[i];
 		uint64_t word;
 
 		if (!granted)
@@ -44,24 +49,52 @@ bool reserve_collect(struct session *session)
 void reserve_grant(struct session *session, uint32_t superslab)
 {
 	struct reserve *reserve = &session->reserve;
+	struct reserve_text *text = reserve->text;
 	uint32_t i = 0;
 
-	while (i < HAK_RESERVE_SLOTS && reserve->granted[i])
+	while (i < HAK_RESERVE_SLOTS && text->granted[i])
 		i++;
 	hak_assert(i < HAK_RESERVE_SLOTS);
-	reserve->granted[i] = hak_reserve_word(HAK_RESERVE_READY, ++reserve->generation, superslab);
+	book_set64(&text->generation, text->generation + 1);
+	book_set64(&text->granted[i],
+		   hak_reserve_word(HAK_RESERVE_READY, text->generation, superslab));
 	reserve->ready++;
-	hak_reserve_grant(reserve->shared, i, reserve->granted[i]);
+	book_before_other();
+	hak_reserve_grant(reserve->shared, i, text->granted[i]);
 }
 
 bool reserve_has(const struct reserve *reserve, uint32_t first, uint32_t count)
 {
 	for (uint32_t i = 0; reserve->ready && i < HAK_RESERVE_SLOTS; i++) {
-		if (reserve->granted[i] &&
-		    hak_reserve_superslab(reserve->granted[i]) - first < count)
+		if (reserve->text->granted[i] &&
+		    hak_reserve_superslab(reserve->text->granted[i]) - first < count)
 			return true;
 	}
 	return false;
+}
+
+/* True: the superslab in this slot is nobody's again. */
+static bool revoke(struct session *session, uint32_t i)
+{
+	struct reserve *reserve = &session->reserve;
+	struct reserve_text *text = reserve->text;
+	uint64_t granted = text->granted[i];
+
+	if (!granted)
+		return false;
+	book_set32(&text->revoking, i + 1);
+	book_before_other();
+	/* What was taken, or spoilt, is found by the next collect. */
+	if (hak_reserve_revoke(reserve->shared, i, granted)) {
+		region_unlease(&session->region, hak_reserve_superslab(granted), 1);
+		book_set64(&text->granted[i], 0);
+		reserve->ready--;
+		placement_release(&session->daemon->placement, &session->placed,
+				  hak_reserve_superslab(granted), 1);
+	}
+	session_book_count(session);
+	book_set32(&text->revoking, 0);
+	return !text->granted[i];
 }
 
 uint32_t reserve_revoke(struct session *session)
@@ -69,23 +102,41 @@ uint32_t reserve_revoke(struct session *session)
 	struct reserve *reserve = &session->reserve;
 	uint32_t revoked = 0;
 
-	for (uint32_t i = 0; reserve->ready && i < HAK_RESERVE_SLOTS; i++) {
-		uint64_t granted = reserve->granted[i];
-
-		/* What was taken, or spoilt, is found by the next collect. */
-		if (!granted || !hak_reserve_revoke(reserve->shared, i, granted))
-			continue;
-		reserve->granted[i] = 0;
-		reserve->ready--;
-		region_unlease(&session->region, hak_reserve_superslab(granted));
-		placement_release(&session->daemon->placement, &session->placed,
-				  hak_reserve_superslab(granted), 1);
-		revoked++;
-	}
-	reserve->wanted = 0;
+	for (uint32_t i = 0; reserve->ready && i < HAK_RESERVE_SLOTS; i++)
+		revoked += revoke(session, i);
+	reserve_want(reserve, 0);
 	if (revoked)
 		account_release(&session->daemon->accounts, session->account, revoked);
 	return revoked;
+}
+
+void reserve_adopt(struct session *session)
+{
+	struct reserve *reserve = &session->reserve;
+	struct reserve_text *text = reserve->text;
+
+	for (uint32_t i = 0; i < HAK_RESERVE_SLOTS; i++) {
+		uint64_t granted = text->granted[i], word;
+
+		if (!granted)
+			continue;
+		if (!region_leased(&session->region, hak_reserve_superslab(granted), 1)) {
+			book_set64(&text->granted[i], 0); /* revoked */
+			continue;
+		}
+		reserve->ready++;
+		word = hak_reserve_look(reserve->shared, i);
+		/* The client goes on meanwhile: what it can take is not stored a second time, or it
+		 * might take it twice. */
+		if (word == granted || word == hak_reserve_taken(granted))
+			continue;
+		/* Not yet seen by the client, or revoked but for what we would have done next. */
+		book_before_other();
+		hak_reserve_grant(reserve->shared, i, granted);
+	}
+	session_book_count(session);
+	book_set32(&text->revoking, 0);
+	(void)reserve_collect(session);
 }
 
 bool reserves_revoke(struct daemon *daemon)

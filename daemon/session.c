@@ -48,14 +48,19 @@ static int make_segment(struct session *session)
 		.region_superslabs = HAK_REGION_SUPERSLABS,
 		.node_count = session->daemon->numa.parts,
 		.session_id = session->id,
-		.epoch = session->daemon->epoch,
+		.epoch = life_epoch(&session->daemon->life),
 	};
+	return 0;
+}
+
+void session_find_rings(struct session *session)
+{
 	hak_ring_end_init(&session->sq, hak_at(session->segment, HAK_SEGMENT_SQ_OFF),
 			  hak_at(session->segment, HAK_SEGMENT_SQES_OFF), HAK_SQ_ENTRIES);
 	hak_ring_end_init(&session->cq, hak_at(session->segment, HAK_SEGMENT_CQ_OFF),
 			  hak_at(session->segment, HAK_SEGMENT_CQES_OFF), HAK_CQ_ENTRIES);
-	reserve_init(&session->reserve, hak_at(session->segment, HAK_SEGMENT_RESERVE_OFF));
-	return 0;
+	reserve_init(&session->reserve, hak_at(session->segment, HAK_SEGMENT_RESERVE_OFF),
+		     &session_text(session)->reserve);
 }
 
 static int make_memory(struct session *session)
@@ -66,10 +71,13 @@ static int make_memory(struct session *session)
 		r = presence_new(&session->presence_fd);
 	if (r == 0)
 		r = stock_take(&session->daemon->stock, session->peer.pid, &session->region);
-	return r;
+	if (r < 0)
+		return r;
+	session_find_rings(session);
+	return session_book_write(session);
 }
 
-static void drop_memory(struct session *session)
+void session_drop_memory(struct session *session)
 {
 	region_deinit(&session->region);
 	if (session->segment)
@@ -96,6 +104,7 @@ static void settle(struct session *session)
 	if (session->state != SESSION_DRAINING || session->bell.in_flight ||
 	    session->death.in_flight || session->closing.in_flight || session->task.in_flight)
 		return;
+	session_unstore(session);
 	loop_close(&session->closing, session->region.fd);
 }
 
@@ -141,27 +150,54 @@ static void on_task(struct task *task)
 		job_ahead(session);
 }
 
-int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
-		uint16_t version)
+struct session *session_alloc(struct daemon *daemon)
 {
-	struct daemon *daemon = conn->daemon;
 	struct session *session = calloc(1, sizeof(*session));
-	int r;
 
 	if (!session)
-		return -ENOMEM;
+		return NULL;
 	*session = (struct session){
 		.magic = SESSION_MAGIC,
 		.daemon = daemon,
 		.state = SESSION_DETACHED,
-		.id = ++daemon->last_session,
-		.version = version,
-		.peer = conn->peer,
+		.pidfd = -1,
 		.segment_fd = -1,
 		.presence_fd = -1,
 		.region = REGION_NULL,
-		.since_ns = hak_sys_boottime_ns(),
 	};
+	return session;
+}
+
+void session_begin(struct session *session)
+{
+	struct daemon *daemon = session->daemon;
+
+	list_init(&session->link);
+	list_init(&session->active);
+	list_init(&session->members);
+	list_add(&daemon->sessions, &session->link);
+	daemon->session_count++;
+	task_init(&session->task, on_task);
+	bell_init(&session->bell, daemon->bells, on_bell);
+	loop_op_init(&session->death, daemon->loop, on_death);
+	loop_op_init(&session->closing, daemon->loop, on_closed);
+	loop_poll(&session->death, session->pidfd);
+}
+
+int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
+		uint16_t version)
+{
+	struct daemon *daemon = conn->daemon;
+	struct session *session = session_alloc(daemon);
+	int r;
+
+	if (!session)
+		return -ENOMEM;
+	session->id = life_session(&daemon->life);
+	session->version = version;
+	session->peer = conn->peer;
+	session->since_ns = hak_sys_boottime_ns();
+	set_comm(session, hello->comm);
 	r = account_open_session(&daemon->accounts, conn->account);
 	if (r) {
 		free(session);
@@ -170,7 +206,7 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 	r = make_memory(session);
 	if (r < 0) {
 		account_close_session(&daemon->accounts, conn->account);
-		drop_memory(session);
+		session_drop_memory(session);
 		free(session);
 		return r;
 	}
@@ -178,18 +214,9 @@ int session_new(struct session **ret_session, struct conn *conn, const struct ha
 	session->account = conn->account;
 	conn->pidfd = -1;
 	conn->account = NULL;
-	set_comm(session, hello->comm);
-	list_init(&session->link);
-	list_init(&session->active);
-	list_init(&session->members);
-	list_add(&daemon->sessions, &session->link);
-	daemon->session_count++;
 	daemon->stats.sessions++;
-	task_init(&session->task, on_task);
-	bell_init(&session->bell, daemon->bells, on_bell);
-	loop_op_init(&session->death, daemon->loop, on_death);
-	loop_op_init(&session->closing, daemon->loop, on_closed);
-	loop_poll(&session->death, session->pidfd);
+	session_begin(session);
+	session_store(session);
 	session_attach(session, conn);
 	session_wake(session);
 	if (session->region.warm)
@@ -212,7 +239,7 @@ static void session_free(struct session *session)
 	bell_deinit(&session->bell);
 	loop_op_deinit(&session->death);
 	loop_op_deinit(&session->closing);
-	drop_memory(session);
+	session_drop_memory(session);
 	hak_sys_close(session->pidfd);
 	list_del(&session->link);
 	list_del(&session->active);
@@ -318,6 +345,7 @@ void session_evict(struct session *session, const char *reason)
 		    (unsigned long long)session->id, (int)session->peer.pid, session->peer.uid,
 		    session->comm, reason);
 	session->state = SESSION_EVICTED;
+	session_book_state(session, BOOK_SESSION_EVICTED);
 	if (session->conn) {
 		const struct hak_wire_frame frame = hak_wire_refuse(-EPROTO, reason);
 
@@ -335,6 +363,8 @@ void session_end(struct session *session, const char *reason)
 		    "id=%llu pid=%d reason=%s superslabs=%u requests=%llu",
 		    (unsigned long long)session->id, (int)session->peer.pid, reason,
 		    session->region.runs.taken, (unsigned long long)session->requests);
+	/* First: what comes next is begun, or done again, by whoever finds this. */
+	session_book_state(session, BOOK_SESSION_ENDED);
 	session->state = SESSION_DRAINING;
 	members_leave(session, true);
 	hang_up(session);

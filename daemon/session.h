@@ -34,6 +34,7 @@
 #include "daemon/placement.h"
 #include "daemon/region.h"
 #include "daemon/reserve.h"
+#include "daemon/session_book.h"
 #include "daemon/worker.h"
 #include "shared/layout.h"
 #include "shared/ring.h"
@@ -125,10 +126,26 @@ struct session {
 	uint32_t refusal;       /* the last reason: enum hak_refusal */
 };
 
+/* Its part of the book that its region's tables are in. */
+static inline struct session_text *session_text(const struct session *session)
+{
+	return session->region.book.at;
+}
+
 /* Takes the connection's pidfd and place in the account, and attaches it. 0, a negative errno, or
  * an enum hak_refusal: its descriptors pass a limit. */
 int session_new(struct session **ret_session, struct conn *conn, const struct hak_wire_hello *hello,
 		uint16_t version);
+
+/* A session without anything but the daemon, for session_new() and session_adopt(); NULL: no
+ * memory. Until session_begin() it is the caller's, freed by free(). */
+struct session *session_alloc(struct daemon *daemon);
+/* Whole but for its connection: it is one of the daemon's sessions from here on. */
+void session_begin(struct session *session);
+/* Undoes what made its memory; allowed for what is not there. */
+void session_drop_memory(struct session *session);
+/* Its rings in the mapped segment, from the first entry on, and its reserve. */
+void session_find_rings(struct session *session);
 
 /* A new connection of the same process replaces the one it had, if any. */
 void session_attach(struct session *session, struct conn *conn);

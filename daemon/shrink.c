@@ -46,9 +46,11 @@ static bool take(struct domain *domain, uint32_t index)
 	while (n < HAK_SLABS_PER_SUPERSLAB && claim(domain, first + n))
 		n++;
 	if (n == HAK_SLABS_PER_SUPERSLAB) {
+		book_begin_store();
 		for (uint32_t i = 0; i < n; i++)
 			domain->generation[first + i] =
 				(uint16_t)hak_lease_generation(look(domain, first + i));
+		book_end_store();
 		return true;
 	}
 	while (n--) {

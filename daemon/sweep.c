@@ -51,7 +51,7 @@ static void find_nobodies(const struct domain *domain, struct hak_sweep *sweep)
 
 		if (has_bit(domain->numbers, number) || kept++ < NUMBERS_KEPT)
 			continue;
-		if (has_bit(domain->had, number))
+		if (has_bit(domain->text->had, number))
 			sweep->nobody[number / 64] |= UINT64_C(1) << (number % 64);
 	}
 }

@@ -37,6 +37,9 @@ struct workers {
 	_Atomic bool huge;
 	pthread_mutex_t lock;
 	bool stop;
+	bool paused;
+	uint32_t busy; /* workers in a step */
+	pthread_cond_t rest;
 	struct list done; /* tasks whose function is to be called */
 	int fd;
 	struct loop_op op;
@@ -108,15 +111,18 @@ static void *worker_main(void *arg)
 	numa_bind_thread(workers->numa, worker->part);
 	(void)pthread_mutex_lock(&workers->lock);
 	while (!workers->stop) {
-		task = next_task(worker);
+		task = workers->paused ? NULL : next_task(worker);
 		if (!task) {
 			(void)pthread_cond_wait(&worker->wake, &workers->lock);
 			continue;
 		}
+		workers->busy++;
 		(void)pthread_mutex_unlock(&workers->lock);
 		if (!is_through(task))
 			step(worker, task);
 		(void)pthread_mutex_lock(&workers->lock);
+		workers->busy--;
+		(void)pthread_cond_signal(&workers->rest);
 		if (is_through(task)) {
 			list_add(&workers->done, &task->link);
 			os_event_set(workers->fd);
@@ -175,6 +181,7 @@ int workers_new(struct workers **ret_workers, struct loop *loop, const struct nu
 	workers_set_huge(workers, huge);
 	workers->count = numa->parts;
 	(void)pthread_mutex_init(&workers->lock, NULL);
+	(void)pthread_cond_init(&workers->rest, NULL);
 	list_init(&workers->done);
 	loop_op_init(&workers->op, loop, on_done);
 	r = os_eventfd(&workers->fd);
@@ -202,14 +209,20 @@ int workers_new(struct workers **ret_workers, struct loop *loop, const struct nu
 	return 0;
 }
 
+/* Under the lock. */
+static void wake_all(struct workers *workers)
+{
+	for (uint32_t p = 0; p < workers->count; p++)
+		(void)pthread_cond_signal(&workers->worker[p].wake);
+}
+
 struct workers *workers_free(struct workers *workers)
 {
 	if (!workers)
 		return NULL;
 	(void)pthread_mutex_lock(&workers->lock);
 	workers->stop = true;
-	for (uint32_t p = 0; p < workers->count; p++)
-		(void)pthread_cond_signal(&workers->worker[p].wake);
+	wake_all(workers);
 	(void)pthread_mutex_unlock(&workers->lock);
 	for (uint32_t p = 0; p < workers->count; p++) {
 		struct worker *worker = &workers->worker[p];
@@ -223,6 +236,7 @@ struct workers *workers_free(struct workers *workers)
 	hak_assert(list_empty(&workers->done));
 	loop_op_deinit(&workers->op);
 	hak_sys_close(workers->fd);
+	(void)pthread_cond_destroy(&workers->rest);
 	(void)pthread_mutex_destroy(&workers->lock);
 	free(workers);
 	return NULL;
@@ -237,6 +251,23 @@ void workers_stop(struct workers *workers)
 bool workers_in_flight(const struct workers *workers)
 {
 	return workers->op.in_flight;
+}
+
+void workers_pause(struct workers *workers)
+{
+	(void)pthread_mutex_lock(&workers->lock);
+	workers->paused = true;
+	while (workers->busy)
+		(void)pthread_cond_wait(&workers->rest, &workers->lock);
+	(void)pthread_mutex_unlock(&workers->lock);
+}
+
+void workers_resume(struct workers *workers)
+{
+	(void)pthread_mutex_lock(&workers->lock);
+	workers->paused = false;
+	wake_all(workers);
+	(void)pthread_mutex_unlock(&workers->lock);
 }
 
 void workers_set_huge(struct workers *workers, bool huge)

@@ -62,6 +62,10 @@ struct workers *workers_free(struct workers *workers);
 /* No task may be in flight: takes their own operation out of the loop. May be called again. */
 void workers_stop(struct workers *workers);
 bool workers_in_flight(const struct workers *workers);
+/* Waits until no worker is in the middle of a step (a superslab, or a call), and lets none begin
+ * another one before workers_resume(). Tasks stay where they are. */
+void workers_pause(struct workers *workers);
+void workers_resume(struct workers *workers);
 /* Whether superslabs are tried as 2 MiB pages, from the next one on. */
 void workers_set_huge(struct workers *workers, bool huge);
 

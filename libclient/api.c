@@ -81,6 +81,11 @@ HAK_EXPORT const char *hak_version(void)
 	return HAKMEM_VERSION;
 }
 
+static_assert((int)HAK_INFO_NONE == (int)HAK_SESSION_NONE &&
+		      (int)HAK_INFO_UP == (int)HAK_SESSION_UP &&
+		      (int)HAK_INFO_LOST == (int)HAK_SESSION_LOST &&
+		      (int)HAK_INFO_AWAY == (int)HAK_SESSION_AWAY,
+	      "hakmem.h");
 static_assert((int)HAK_REFUSED_TOTAL_BYTES == (int)HAK_REFUSAL_TOTAL_BYTES &&
 		      (int)HAK_REFUSED_UID_BYTES == (int)HAK_REFUSAL_UID_BYTES &&
 		      (int)HAK_REFUSED_SESSION_BYTES == (int)HAK_REFUSAL_SESSION_BYTES &&
@@ -141,6 +146,7 @@ static void fill(struct hak_info *info)
 	for (uint32_t i = heap->shift; i < carve->zone[0].high; i++)
 		shared += (carve->supers[i].flags & HAK_SUPER_SHARED) != 0;
 	info->mode = hak_heap_leases(heap) ? HAK_INFO_DAEMON : HAK_INFO_EMBEDDED;
+	info->state = heap->session.state;
 	info->session = heap->session.id;
 	info->epoch = heap->session.epoch;
 	(void)hak_spans_cached(true, &cached);

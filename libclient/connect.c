@@ -30,73 +30,86 @@ static struct hak_wire_frame make_hello(uint64_t resume)
 	return frame;
 }
 
-static int receive(struct hak_greeting *greeting, int sock)
+/* 0: one packet, and its descriptors. */
+static int receive(struct hak_wire_frame *ret, int *ret_fds, unsigned *ret_n_fds, int sock,
+		   uint64_t deadline)
 {
-	uint64_t deadline = hak_sys_now_ns() + HAK_GREETING_WAIT_NS;
-	struct hak_wire_frame frame;
 	uint8_t buf[HAK_WIRE_SIZE];
-	int fds[3];
-	unsigned n_fds = 0;
 	ssize_t n;
-	int r;
 
 	for (;;) {
 		struct pollfd pfd = { .fd = sock, .events = POLLIN };
-		uint64_t now = hak_sys_now_ns();
+		uint64_t now;
 
-		n = hak_fdpass_recv(sock, buf, sizeof(buf), fds, 3, &n_fds);
+		n = hak_fdpass_recv(sock, buf, sizeof(buf), ret_fds, 3, ret_n_fds);
 		if (n != -EAGAIN)
 			break;
+		now = deadline ? hak_sys_now_ns() : 0;
 		if (now >= deadline)
 			return -ETIMEDOUT;
 		(void)hak_sys_poll(&pfd, 1, (int)((deadline - now) / 1000000) + 1);
 	}
 	if (n < 0)
 		return (int)n;
-	if (!n)
-		return -ECONNRESET;
-	r = hak_wire_decode(&frame, buf, (size_t)n);
+	return n ? hak_wire_decode(ret, buf, (size_t)n) : -ECONNRESET;
+}
+
+int hak_connect_begin(int *ret_sock, const char *path, uint64_t resume)
+{
+	struct hak_wire_frame hello;
+	int sock, r = hak_sys_connect(&sock, path);
+
+	if (r < 0)
+		return r;
+	sock = hak_sys_move_high(sock);
+	hello = make_hello(resume);
+	r = hak_fdpass_send(sock, &hello, NULL, 0);
+	/* A daemon that is full refuses before it has heard us. */
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
+		hak_sys_close(sock);
+		return r;
+	}
+	*ret_sock = sock;
+	return 0;
+}
+
+int hak_connect_end(struct hak_greeting *ret_greeting, int sock, uint64_t deadline_ns)
+{
+	struct hak_wire_frame frame;
+	unsigned n_fds = 0;
+	int fds[3], r = receive(&frame, fds, &n_fds, sock, deadline_ns);
+
 	if (!r && frame.type == HAK_WIRE_REFUSED)
 		r = frame.refused.code;
-	else if (!r && (frame.type != HAK_WIRE_WELCOME || n_fds != 3))
+	else if (!r && (frame.type != HAK_WIRE_WELCOME || n_fds != 3 ||
+			frame.welcome.region_superslabs > HAK_REGION_SUPERSLABS))
 		r = -EPROTO;
 	if (r) {
 		while (n_fds)
 			hak_sys_close(fds[--n_fds]);
 		return r;
 	}
-	greeting->segment_fd = fds[0];
-	greeting->region_fd = hak_sys_move_high(fds[1]);
-	greeting->presence_fd = fds[2];
-	greeting->welcome = frame.welcome;
+	*ret_greeting = (struct hak_greeting){ .sock = sock,
+					       .segment_fd = fds[0],
+					       .region_fd = hak_sys_move_high(fds[1]),
+					       .presence_fd = fds[2],
+					       .welcome = frame.welcome };
 	return 0;
 }
 
 int hak_connect(struct hak_greeting *ret_greeting, const char *path, uint64_t resume)
 {
-	struct hak_greeting greeting = HAK_GREETING_NULL;
-	struct hak_wire_frame hello;
 	uint64_t deadline = hak_sys_now_ns() + HAK_GREETING_WAIT_NS;
-	int r;
+	int sock, r;
 
 	/* An overrun listener says "again" at once, and there is nothing to wait on but time. */
-	while ((r = hak_sys_connect(&greeting.sock, path)) == -EAGAIN &&
+	while ((r = hak_connect_begin(&sock, path, resume)) == -EAGAIN &&
 	       hak_sys_now_ns() < deadline)
 		(void)hak_sys_poll(NULL, 0, 1);
 	if (r < 0)
 		return r;
-	greeting.sock = hak_sys_move_high(greeting.sock);
-	hello = make_hello(resume);
-	r = hak_fdpass_send(greeting.sock, &hello, NULL, 0);
-	/* A daemon that is full refuses before it has heard us. */
-	if (!r || r == -EPIPE || r == -ECONNRESET)
-		r = receive(&greeting, greeting.sock);
-	if (!r && greeting.welcome.region_superslabs > HAK_REGION_SUPERSLABS)
-		r = -EPROTO;
-	if (r < 0) {
-		hak_greeting_deinit(&greeting);
-		return r;
-	}
-	*ret_greeting = greeting;
-	return 0;
+	r = hak_connect_end(ret_greeting, sock, hak_sys_now_ns() + HAK_GREETING_WAIT_NS);
+	if (r < 0)
+		hak_sys_close(sock);
+	return r;
 }

@@ -5,16 +5,20 @@
  * not.
  *
  * There is no other memory to fall back to, so this waits longer than the heap does, in slices
- * between which other threads get at the heap's lock.
+ * between which other threads get at the heap's lock: for a daemon that is away, too, and anew for
+ * each that comes. A daemon that ended before it answered leaves the request where the next one
+ * finds it.
  */
 #include "libclient/domain.h"
 #include "libclient/heap.h"
 
 #define WAIT_NS  UINT64_C(5000000000)
+#define MOST_NS  UINT64_C(30000000000)
 #define SLICE_NS UINT64_C(20000000)
 
 /* A domain grows by a quarter, within these limits: little where somebody waits for it, since to
- * build a superslab takes up to 12 ms; more ahead of need. */
+ * build a superslab takes up to 12 ms; more ahead of need. Many members ask at once, so that theirs
+ * together is half of it at most. */
 #define GROW_WAIT  4u
 #define GROW_AHEAD 8u
 
@@ -36,26 +40,29 @@ static uint64_t room(const hak_domain *d)
 
 static uint32_t amount(const hak_domain *d, uint32_t least, uint32_t most)
 {
-	uint64_t n = granted(d) / 4, left = room(d);
+	/* Relaxed: a number to go by. */
+	uint64_t members = atomic_load_explicit(&d->state->alive, memory_order_relaxed);
+	uint64_t n = granted(d) / (members > 2 ? 2 * members : 4), left = room(d);
 
 	n = n < most ? n : most;
 	n = n < left ? n : left;
 	return n > least ? (uint32_t)n : least;
 }
 
-/* Under the heap's lock. */
-static bool ask(hak_domain *d, uint32_t count)
+/* Under the heap's lock. 0, -EAGAIN: the ring is full, or -ECONNRESET. */
+static int ask(hak_domain *d, uint32_t count)
 {
 	struct hak_sqe sqe = { .op = HAK_OP_DOMAIN_GROW,
 			       .count = count,
 			       .node = hak_heap_near(&hak_heap),
 			       .reserved = { d->id } };
+	int r = hak_session_post(&hak_heap.session, &sqe);
 
-	if (hak_session_post(&hak_heap.session, &sqe) < 0)
-		return false;
+	if (r < 0)
+		return r;
 	d->grow_seq = sqe.seq;
 	d->growing = true;
-	return true;
+	return 0;
 }
 
 void hak_domains_grown(const struct hak_cqe *cqe)
@@ -73,32 +80,65 @@ void hak_domains_grown(const struct hak_cqe *cqe)
 	}
 }
 
+/* How long to wait for what the daemon is to do. */
+struct patience {
+	uint64_t epoch, until_ns, most_ns;
+};
+
+static struct patience patience(void)
+{
+	uint64_t now = hak_sys_now_ns();
+
+	return (struct patience){ hak_heap.session.epoch, now + WAIT_NS, now + MOST_NS };
+}
+
+/* Under the heap's lock, which it drops meanwhile. 0: look again; else it is hopeless. */
+static int wait_slice(struct patience *p)
+{
+	struct hak_session *session = &hak_heap.session;
+	uint64_t now = hak_sys_now_ns();
+
+	if (!hak_session_lasts(session))
+		return hak_domain_fail(-ENOTCONN, "hakmemd is gone");
+	if (session->epoch != p->epoch) {
+		p->epoch = session->epoch;
+		p->until_ns = now + WAIT_NS < p->most_ns ? now + WAIT_NS : p->most_ns;
+	}
+	if (now >= p->until_ns)
+		return hak_domain_fail(-ETIMEDOUT, "hakmemd does not answer");
+	(void)hak_session_wait(session, now + SLICE_NS);
+	(void)hak_heap_reap(&hak_heap, NULL);
+	pthread_mutex_unlock(&hak_heap.lock);
+	pthread_mutex_lock(&hak_heap.lock);
+	return 0;
+}
+
 /* Under the heap's lock, which it drops meanwhile. 0: answered. */
 static int await(hak_domain *d)
 {
-	struct hak_session *session = &hak_heap.session;
-	uint64_t deadline = hak_sys_now_ns() + WAIT_NS, now;
+	struct patience p = patience();
+	int r = 0;
 
-	while (d->growing) {
-		if (session->state != HAK_SESSION_UP) {
-			d->growing = false;
-			return hak_domain_fail(-ENOTCONN, "hakmemd is gone");
-		}
-		now = hak_sys_now_ns();
-		if (now >= deadline)
-			return hak_domain_fail(-ETIMEDOUT, "hakmemd does not answer");
-		(void)hak_session_wait(session, now + SLICE_NS);
-		(void)hak_heap_reap(&hak_heap, NULL);
-		pthread_mutex_unlock(&hak_heap.lock);
-		pthread_mutex_lock(&hak_heap.lock);
-	}
-	return 0;
+	while (d->growing && !r)
+		r = wait_slice(&p);
+	if (r < 0 && !hak_session_lasts(&hak_heap.session))
+		d->growing = false;
+	return r;
 }
 
 /* Under the heap's lock. */
 static bool ask_and_wait(hak_domain *d, uint32_t count)
 {
-	if (!ask(d, count)) {
+	struct patience p = patience();
+	int r;
+
+	while ((r = ask(d, count)) == -EAGAIN) {
+		if (wait_slice(&p) < 0)
+			return false;
+		if (d->growing) /* another thread's request */
+			break;
+	}
+	if (r == -ECONNRESET) {
 		(void)hak_domain_fail(-ENOTCONN, "hakmemd is gone");
 		return false;
 	}

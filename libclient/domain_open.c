@@ -13,6 +13,12 @@
 #include "libclient/domain_view.h"
 #include "libclient/heap.h"
 
+/* For an answer on the socket: to open a domain may mean to make one, and the daemon may start
+ * anew. */
+#define ANSWER_NS UINT64_C(5000000000)
+/* Between looks for a daemon that is away. */
+#define SLICE_MS 5
+
 struct hak_domains hak_domains = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static hak_domain *domain_at(uint32_t slot)
@@ -51,27 +57,54 @@ static int connect(struct hak_heap *heap)
 			return hak_domain_fail(-ENOTCONN, "there is no hakmemd");
 		}
 	}
-	if (!hak_session_alive(session))
+	(void)hak_session_alive(session);
+	if (!hak_session_lasts(session))
 		return hak_domain_fail(-ENOTCONN, "hakmemd is gone");
 	if (session->version < HAK_WIRE_VERSION_DOMAINS)
 		return hak_domain_fail(-ENOTCONN, "hakmemd is too old for domains");
 	return 0;
 }
 
-/* 0: an answer of that type with so many descriptors. Else none. */
-static int ask(const struct hak_wire_frame *frames, unsigned n, enum hak_wire_type type,
-	       struct hak_wire_frame *ret, int *ret_fds, unsigned want_fds)
+/* Each daemon that comes meanwhile is asked; between looks for one, other threads get at the heap.
+ * 0: whatever it answered. -EAGAIN: none came in time. */
+static int ask_all(struct hak_wire_frame *frames, unsigned n, struct hak_wire_frame *ret,
+		   int *ret_fds, unsigned *ret_n_fds, bool *ret_again)
 {
-	unsigned n_fds = 0;
+	struct hak_session *session = &hak_heap.session;
+	uint64_t deadline = hak_sys_now_ns() + ANSWER_NS;
 	int r;
 
-	pthread_mutex_lock(&hak_heap.lock);
-	r = connect(&hak_heap);
-	if (!r && hak_session_ask(&hak_heap.session, frames, n, ret, ret_fds, &n_fds) < 0)
-		r = hak_domain_fail(-ENOTCONN, "hakmemd is gone, or does not answer");
-	pthread_mutex_unlock(&hak_heap.lock);
-	if (r < 0)
+	for (;;) {
+		bool up;
+
+		pthread_mutex_lock(&hak_heap.lock);
+		r = connect(&hak_heap);
+		up = session->state == HAK_SESSION_UP;
+		if (!r)
+			r = hak_session_ask(session, frames, n, ret, ret_fds, ret_n_fds, deadline);
+		pthread_mutex_unlock(&hak_heap.lock);
+		if (r != -EAGAIN || hak_sys_now_ns() >= deadline)
+			return r;
+		*ret_again = *ret_again || up;
+		if (up && frames[n - 1].type == HAK_WIRE_DOMAIN_OPEN)
+			frames[n - 1].domain_open.flags |= HAK_WIRE_AGAIN;
+		if (!up)
+			(void)hak_sys_poll(NULL, 0, SLICE_MS);
+	}
+}
+
+/* 0: an answer of that type with so many descriptors. Else none. ret_again: it was asked more than
+ * once, so that the first may have done it. */
+static int ask(struct hak_wire_frame *frames, unsigned n, enum hak_wire_type type,
+	       struct hak_wire_frame *ret, int *ret_fds, unsigned want_fds, bool *ret_again)
+{
+	unsigned n_fds = 0;
+	int r = ask_all(frames, n, ret, ret_fds, &n_fds, ret_again);
+
+	if (r == -ENOTCONN) /* and it was said why */
 		return r;
+	if (r < 0)
+		return hak_domain_fail(-ENOTCONN, "hakmemd is gone, or does not answer");
 	if (ret->type == type && n_fds == want_fds && (type != HAK_WIRE_DONE || !ret->done.code))
 		return 0;
 	while (n_fds)
@@ -86,10 +119,11 @@ static void say_close(uint64_t id)
 {
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_DOMAIN_CLOSE), answer;
 	int fds[HAK_WIRE_FDS_MAX];
+	bool again = false;
 
 	frame.domain_close.id = id;
 	/* If it is gone there is nobody to tell, and with its process goes every member. */
-	(void)ask(&frame, 1, HAK_WIRE_DONE, &answer, fds, 0);
+	(void)ask(&frame, 1, HAK_WIRE_DONE, &answer, fds, 0, &again);
 }
 
 /* ---- open ---- */
@@ -182,6 +216,7 @@ static int join(const char *name, unsigned flags, const struct hak_domain_attr *
 	struct hak_wire_frame frames[2], answer;
 	int fds[HAK_WIRE_FDS_MAX] = { -1, -1, -1, -1 }, r;
 	unsigned n = 0;
+	bool asked_again = false;
 	hak_domain *d;
 
 	if (attr)
@@ -189,12 +224,14 @@ static int join(const char *name, unsigned flags, const struct hak_domain_attr *
 	frames[n] = hak_wire_make(HAK_WIRE_DOMAIN_OPEN);
 	memcpy(frames[n].domain_open.name, name, strlen(name) + 1);
 	frames[n++].domain_open.flags = flags;
-	r = ask(frames, n, HAK_WIRE_DOMAIN, &answer, fds, HAK_WIRE_FDS_MAX);
+	r = ask(frames, n, HAK_WIRE_DOMAIN, &answer, fds, HAK_WIRE_FDS_MAX, &asked_again);
 	if (r < 0)
 		return r;
 	d = find_open(answer.domain.id);
 	if (d) {
-		r = again(d, flags, ret);
+		/* Then it was not made by this call, whatever the daemon takes us for. */
+		r = flags & HAK_EXCL ? hak_domain_fail(-EEXIST, "the domain exists")
+				     : again(d, flags, ret);
 	} else {
 		r = enter(&answer.domain, fds, flags & HAK_RDONLY, ret);
 		if (r < 0)
@@ -227,24 +264,28 @@ HAK_EXPORT int hak_domain_unlink(const char *name)
 {
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_DOMAIN_UNLINK), answer;
 	int fds[HAK_WIRE_FDS_MAX], r = check_args(name, 0, NULL);
+	bool again = false;
 
 	if (r < 0)
 		return r;
 	(void)hak_client_start();
 	memcpy(frame.domain_open.name, name, strlen(name) + 1);
-	return ask(&frame, 1, HAK_WIRE_DONE, &answer, fds, 0);
+	r = ask(&frame, 1, HAK_WIRE_DONE, &answer, fds, 0, &again);
+	/* The daemon that has ended may have done it. */
+	return r == -ENOENT && again ? 0 : r;
 }
 
 HAK_EXPORT int hak_domain_heir(hak_domain *domain, hak_member heir)
 {
 	struct hak_wire_frame frame = hak_wire_make(HAK_WIRE_DOMAIN_HEIR), answer;
 	int fds[HAK_WIRE_FDS_MAX], r = hak_domain_may(domain, true);
+	bool again = false;
 
 	if (r < 0)
 		return r;
 	frame.domain_heir.id = domain->id;
 	frame.domain_heir.member = heir;
-	return ask(&frame, 1, HAK_WIRE_DONE, &answer, fds, 0);
+	return ask(&frame, 1, HAK_WIRE_DONE, &answer, fds, 0, &again);
 }
 
 /* ---- close ---- */

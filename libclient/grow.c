@@ -24,6 +24,9 @@
  * with more to do than processors. It is waited once: see `stalled`. */
 #define WAIT_NS UINT64_C(400000000)
 
+/* A daemon that is away for so long is not just starting anew. */
+#define SWEEP_NS UINT64_C(10000000000)
+
 static bool add_local(struct hak_heap *heap, uint64_t superslabs)
 {
 	uint32_t count = superslabs > LOCAL_STEP ? (uint32_t)superslabs : LOCAL_STEP;
@@ -107,13 +110,23 @@ static int take_in(struct hak_heap *heap, const struct hak_cqe *cqe)
 	return r;
 }
 
+/* Nor will have soon. */
+static bool has_no_daemon(const struct hak_session *session)
+{
+	return session->state == HAK_SESSION_LOST ||
+	       (session->state == HAK_SESSION_AWAY &&
+		hak_sys_now_ns() - session->away_ns > SWEEP_NS);
+}
+
 uint32_t hak_heap_reap(struct hak_heap *heap, int *ret_refused)
 {
 	struct hak_cqe cqe;
 	uint32_t best = 0;
 	int r;
 
-	if (heap->session.state == HAK_SESSION_LOST && !heap->swept)
+	if (heap->session.state == HAK_SESSION_UP)
+		heap->swept = false;
+	else if (!heap->swept && has_no_daemon(&heap->session))
 		hak_heap_sweep(heap);
 	while (!hak_session_reap(&heap->session, &cqe)) {
 		if (cqe.op == HAK_OP_DOMAIN_GROW)
@@ -216,7 +229,7 @@ static bool connected(struct hak_heap *heap)
 	if (!heap->want_daemon)
 		return false;
 	if (heap->session.state != HAK_SESSION_NONE)
-		return heap->session.state == HAK_SESSION_UP;
+		return hak_session_lasts(&heap->session);
 	/* A sandbox that came after our first connection might kill us for a second one. */
 	if (hak_sys_filtered())
 		return false;
@@ -244,7 +257,7 @@ static int await(struct hak_heap *heap, uint64_t superslabs)
 		}
 		if (hak_heap_reap(heap, &refused) >= superslabs)
 			return 0;
-		if (heap->session.state != HAK_SESSION_UP)
+		if (!hak_session_lasts(&heap->session))
 			return -ECONNRESET;
 	}
 	return refused;

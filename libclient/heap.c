@@ -371,6 +371,8 @@ size_t hak_heap_trim(void)
 	(void)hak_heap_reap(&hak_heap, NULL);
 	bytes = hak_heap_release(&hak_heap, 0, true);
 	bytes += hak_heap_release_parts(&hak_heap);
+	if (hak_heap.session.state == HAK_SESSION_AWAY)
+		hak_heap_sweep(&hak_heap);
 	pthread_mutex_unlock(&hak_heap.lock);
 	return bytes;
 }

@@ -113,8 +113,9 @@ void *hak_heap_alloc_roomy(size_t size);
 /* Gives what is free back, also between blocks in use; bytes. */
 size_t hak_heap_trim(void);
 
-/* Under the lock, once the session is LOST: what the daemon would have taken back goes to the
- * kernel: returns that it never read, grants that it never told us of. */
+/* Under the lock, while there is no daemon: what it would have taken back goes to the kernel:
+ * returns that it never read, grants that it never told us of. Whatever the next one takes it for,
+ * it is zero. */
 void hak_heap_sweep(struct hak_heap *heap);
 /* Under the lock: gives back empty superslabs beyond what is worth keeping (give.c). */
 void hak_heap_shed(struct hak_heap *heap);

@@ -6,24 +6,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "libclient/connect.h"
 #include "shared/fdpass.h"
 
 /* Long enough for an answer that is under way, short enough not to keep a CPU from the daemon. */
 #define SPIN_NS 20000u
 /* Between looks at whether the daemon is still there. */
 #define SLICE_NS 20000000
-/* For an answer on the socket: to open a domain may mean to make one. */
-#define ANSWER_NS UINT64_C(5000000000)
-
-static void lost(struct hak_session *session)
-{
-	session->state = HAK_SESSION_LOST;
-	if (hak_sys_fd_is(session->sock, &session->sock_id))
-		hak_sys_close(session->sock);
-	session->sock = -1;
-	/* The region's descriptor stays: fork needs it, and giving memory back does. */
-}
 
 static int map_segment(struct hak_session *session, int segment_fd, int presence_fd)
 {
@@ -76,6 +64,8 @@ int hak_session_open(struct hak_session *session, const char *path)
 	if (!r)
 		r = hak_sys_fd_id(&session->region_id, greeting.region_fd);
 	if (!r)
+		r = hak_sys_fd_id(&session->segment_id, greeting.segment_fd);
+	if (!r)
 		r = hak_sys_fd_id(&session->sock_id, greeting.sock);
 	if (!r) {
 		session->id = greeting.welcome.session_id;
@@ -95,14 +85,14 @@ int hak_session_post(struct hak_session *session, struct hak_sqe *sqe)
 {
 	int r;
 
-	if (session->state != HAK_SESSION_UP)
+	if (!hak_session_lasts(session))
 		return -ECONNRESET;
 	sqe->seq = session->seq + 1;
 	r = hak_ring_push(&session->sq, sqe);
 	if (r == HAK_RING_E_FULL)
 		return -EAGAIN;
 	if (r) {
-		lost(session);
+		hak_session_lose(session);
 		return -ECONNRESET;
 	}
 	session->seq++;
@@ -115,13 +105,13 @@ int hak_session_reap(struct hak_session *session, struct hak_cqe *ret_cqe)
 {
 	int r;
 
-	if (session->state != HAK_SESSION_UP)
+	if (!hak_session_lasts(session))
 		return -ECONNRESET;
 	r = hak_ring_pop(&session->cq, ret_cqe);
 	if (r == HAK_RING_E_EMPTY)
 		return -EAGAIN;
 	if (r) {
-		lost(session);
+		hak_session_lose(session);
 		return -ECONNRESET;
 	}
 	return 0;
@@ -146,7 +136,9 @@ static bool daemon_there(struct hak_session *session)
 bool hak_session_alive(struct hak_session *session)
 {
 	if (session->state == HAK_SESSION_UP && !daemon_there(session))
-		lost(session);
+		hak_session_leave(session);
+	if (session->state == HAK_SESSION_AWAY)
+		hak_session_resume(session);
 	return session->state == HAK_SESSION_UP;
 }
 
@@ -158,9 +150,9 @@ static bool has_completion(struct hak_session *session)
 
 int hak_session_wait(struct hak_session *session, uint64_t deadline_ns)
 {
-	uint64_t now = hak_sys_now_ns(), spin_end = now + SPIN_NS;
+	uint64_t now = hak_sys_now_ns(), spin_end = now + SPIN_NS, away_end = 0;
 
-	if (session->state != HAK_SESSION_UP)
+	if (!hak_session_lasts(session))
 		return -ECONNRESET;
 	while (now < spin_end) {
 		for (int i = 0; i < 100; i++) {
@@ -171,12 +163,19 @@ int hak_session_wait(struct hak_session *session, uint64_t deadline_ns)
 		now = hak_sys_now_ns();
 	}
 	for (; now < deadline_ns; now = hak_sys_now_ns()) {
-		int64_t slice = (int64_t)(deadline_ns - now);
+		int64_t slice;
 
-		if (!daemon_there(session)) {
-			lost(session);
-			return -ECONNRESET;
+		if (!hak_session_alive(session)) {
+			if (session->state == HAK_SESSION_LOST)
+				return -ECONNRESET;
+			if (!away_end)
+				away_end = now + HAK_AWAY_WAIT_NS;
+			if (deadline_ns > away_end)
+				deadline_ns = away_end;
+			if (now >= deadline_ns)
+				break;
 		}
+		slice = (int64_t)(deadline_ns - now);
 		if (!hak_ring_may_sleep(&session->cq))
 			return 0;
 		(void)hak_sys_futex_wait(&session->cq.ring->tail, session->cq.mine,
@@ -191,38 +190,24 @@ int hak_session_wait(struct hak_session *session, uint64_t deadline_ns)
 int hak_session_region_fd(struct hak_session *session)
 {
 	struct hak_greeting greeting = HAK_GREETING_NULL;
-	struct hak_fd_id id, sock_id;
-	bool has_region, has_sock;
+	bool has_region = hak_sys_fd_is(session->region_fd, &session->region_id);
 	int r;
 
-	/* Asked before new ones come, which may get the numbers of those that are gone. */
-	has_region = hak_sys_fd_is(session->region_fd, &session->region_id);
-	has_sock = hak_sys_fd_is(session->sock, &session->sock_id);
-	if (has_region && (session->state == HAK_SESSION_LOST || has_sock))
+	if (has_region &&
+	    (session->state != HAK_SESSION_UP || hak_sys_fd_is(session->sock, &session->sock_id)))
 		return session->region_fd;
+	if (session->state == HAK_SESSION_AWAY) {
+		hak_session_resume(session);
+		return session->state == HAK_SESSION_UP ? session->region_fd : -EBADF;
+	}
 	if (session->state != HAK_SESSION_UP)
 		return -EBADF;
 	r = hak_connect(&greeting, session->path, session->id);
 	if (r < 0)
 		return r;
-	r = hak_sys_fd_id(&id, greeting.region_fd);
-	if (!r && (id.dev != session->region_id.dev || id.ino != session->region_id.ino))
-		r = -EPROTO; /* not our memory: never map it */
-	if (!r)
-		r = hak_sys_fd_id(&sock_id, greeting.sock);
-	if (!r) {
-		/* The program may have closed one of the two only. */
-		if (has_region)
-			hak_sys_close(session->region_fd);
-		if (has_sock)
-			hak_sys_close(session->sock);
-		session->sock_id = sock_id;
-		session->sock = greeting.sock;
-		session->region_fd = r = greeting.region_fd;
-		greeting.sock = greeting.region_fd = -1;
-	}
+	r = hak_session_adopt(session, &greeting);
 	hak_greeting_deinit(&greeting);
-	return r;
+	return r < 0 ? r : session->region_fd;
 }
 
 static bool poll_until(int sock, short events, uint64_t deadline)
@@ -269,19 +254,23 @@ static int receive_frame(struct hak_session *session, struct hak_wire_frame *ret
 }
 
 int hak_session_ask(struct hak_session *session, const struct hak_wire_frame *frames, unsigned n,
-		    struct hak_wire_frame *ret, int *ret_fds, unsigned *ret_n_fds)
+		    struct hak_wire_frame *ret, int *ret_fds, unsigned *ret_n_fds,
+		    uint64_t deadline_ns)
 {
-	uint64_t deadline = hak_sys_now_ns() + ANSWER_NS;
 	int r = 0;
 
 	if (!hak_session_alive(session))
-		return -ECONNRESET;
+		return session->state == HAK_SESSION_AWAY ? -EAGAIN : -ECONNRESET;
 	for (unsigned i = 0; i < n && !r; i++)
-		r = send_frame(session, &frames[i], deadline);
+		r = send_frame(session, &frames[i], deadline_ns);
 	if (!r)
-		r = receive_frame(session, ret, ret_fds, ret_n_fds, deadline);
+		r = receive_frame(session, ret, ret_fds, ret_n_fds, deadline_ns);
+	if (r == -ECONNRESET || r == -EPIPE) {
+		hak_session_leave(session);
+		return session->state == HAK_SESSION_AWAY ? -EAGAIN : -ECONNRESET;
+	}
 	if (r < 0)
-		lost(session);
+		hak_session_lose(session);
 	return r;
 }
 
@@ -290,6 +279,8 @@ void hak_session_forget(struct hak_session *session)
 	/* The segment and the presence page were not inherited (MADV_DONTFORK). */
 	if (session->state == HAK_SESSION_UP && hak_sys_fd_is(session->sock, &session->sock_id))
 		hak_sys_close(session->sock);
+	if (session->hello >= 0 && hak_sys_fd_is(session->hello, &session->hello_id))
+		hak_sys_close(session->hello);
 	if (session->region_fd >= 0 && hak_sys_fd_is(session->region_fd, &session->region_id))
 		hak_sys_close(session->region_fd);
 	*session = (struct hak_session)HAK_SESSION_NULL;

@@ -54,6 +54,8 @@ static const char *mode_name(const struct hak_stats *s)
 	switch (s->session) {
 	case HAK_SESSION_UP:
 		return "daemon";
+	case HAK_SESSION_AWAY:
+		return "embedded (daemon away)";
 	case HAK_SESSION_LOST:
 		return "embedded (daemon lost or not there)";
 	default:

@@ -82,7 +82,9 @@ struct hak_domain_state {
 	_Atomic uint32_t high;    /* one more than the highest granted superslab there ever was */
 	_Atomic uint32_t needs;   /* counts up when somebody was refused: who holds little-used
 				   * slabs may give them up */
-	uint64_t reserved0[4];
+	_Atomic uint32_t alive;   /* members that are not dying */
+	uint32_t reserved1;
+	uint64_t reserved0[3];
 	/* Events: a ring of the last ones, event n at place n % HAK_EVENTS. */
 	_Atomic uint64_t last_event HAK_ALIGNED(64);
 	_Atomic uint32_t event_futex; /* its lower half: to wait for */
@@ -90,6 +92,7 @@ struct hak_domain_state {
 	struct hak_event_entry event[HAK_EVENTS];
 	struct hak_member_entry member[HAK_MEMBERS];
 };
+HAK_PIN_FIELD(struct hak_domain_state, alive, 96);
 HAK_PIN_FIELD(struct hak_domain_state, last_event, 128);
 HAK_PIN_FIELD(struct hak_domain_state, event, 192);
 HAK_PIN_SIZE(struct hak_domain_state, 192 + 32 * (HAK_EVENTS + HAK_MEMBERS));

@@ -21,8 +21,8 @@ static void *entry_at(const struct hak_ring_end *end, uint32_t index)
 
 int hak_ring_push(struct hak_ring_end *end, const void *entry)
 {
-	/* Acquire: pairs with the release in hak_ring_pop(); the consumer is done with the place
-	 * that we are about to overwrite. */
+	/* Acquire: pairs with the release in hak_ring_consume(); the consumer is done with the
+	 * place that we are about to overwrite. */
 	uint32_t head = atomic_load_explicit(&end->ring->head, memory_order_acquire);
 	uint32_t used = end->mine - head;
 
@@ -30,16 +30,21 @@ int hak_ring_push(struct hak_ring_end *end, const void *entry)
 		return HAK_RING_E_CORRUPT;
 	if (used == end->size)
 		return HAK_RING_E_FULL;
-	memcpy(entry_at(end, end->mine), entry, ENTRY);
-	end->mine++;
-	/* Release: pairs with the acquire in hak_ring_pop(); hands over the entry's bytes. */
-	atomic_store_explicit(&end->ring->tail, end->mine, memory_order_release);
+	hak_ring_put(end, entry);
 	return 0;
 }
 
-int hak_ring_pop(struct hak_ring_end *end, void *ret_entry)
+void hak_ring_put(struct hak_ring_end *end, const void *entry)
 {
-	/* Acquire: pairs with the release in hak_ring_push(); the entry's bytes are visible. */
+	memcpy(entry_at(end, end->mine), entry, ENTRY);
+	end->mine++;
+	/* Release: pairs with the acquire in hak_ring_peek(); hands over the entry's bytes. */
+	atomic_store_explicit(&end->ring->tail, end->mine, memory_order_release);
+}
+
+int hak_ring_peek(const struct hak_ring_end *end, void *ret_entry)
+{
+	/* Acquire: pairs with the release in hak_ring_put(); the entry's bytes are visible. */
 	uint32_t tail = atomic_load_explicit(&end->ring->tail, memory_order_acquire);
 	uint32_t used = tail - end->mine;
 
@@ -48,10 +53,23 @@ int hak_ring_pop(struct hak_ring_end *end, void *ret_entry)
 	if (used > end->size)
 		return HAK_RING_E_CORRUPT;
 	memcpy(ret_entry, entry_at(end, end->mine), ENTRY);
+	return 0;
+}
+
+void hak_ring_consume(struct hak_ring_end *end)
+{
 	end->mine++;
 	/* Release: pairs with the acquire in hak_ring_push(); our copy is complete. */
 	atomic_store_explicit(&end->ring->head, end->mine, memory_order_release);
-	return 0;
+}
+
+int hak_ring_pop(struct hak_ring_end *end, void *ret_entry)
+{
+	int r = hak_ring_peek(end, ret_entry);
+
+	if (r == 0)
+		hak_ring_consume(end);
+	return r;
 }
 
 uint32_t hak_ring_room(const struct hak_ring_end *end)

@@ -60,7 +60,16 @@ void hak_ring_end_init(struct hak_ring_end *end, struct hak_ring *ring, void *en
 /* Copies one 64-byte entry in and publishes it. 0 or HAK_RING_E_*. */
 int hak_ring_push(struct hak_ring_end *end, const void *entry);
 
-/* Copies one 64-byte entry out, once, and gives its place back. 0 or HAK_RING_E_*. */
+/* The same without a look at the consumer, who may have taken it already: for who pushes an entry
+ * again, in the same place. */
+void hak_ring_put(struct hak_ring_end *end, const void *entry);
+
+/* Copies one 64-byte entry out, which stays where it is: the next peek copies the same place, and
+ * who looks at it twice must check it twice. 0 or HAK_RING_E_*. */
+int hak_ring_peek(const struct hak_ring_end *end, void *ret_entry);
+/* Gives the place of an entry back that was peeked. */
+void hak_ring_consume(struct hak_ring_end *end);
+/* Both: copies one entry out, once, and gives its place back. */
 int hak_ring_pop(struct hak_ring_end *end, void *ret_entry);
 
 /* Consumer: true if a pop would find something, if only a corrupt index. */

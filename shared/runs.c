@@ -89,7 +89,7 @@ uint32_t hak_runs_part(const struct hak_runs *runs, uint32_t index)
 	return part < runs->parts ? part : runs->parts - 1;
 }
 
-bool hak_runs_take(struct hak_runs *runs, uint32_t part, uint32_t count, uint32_t *ret_first)
+bool hak_runs_find(struct hak_runs *runs, uint32_t part, uint32_t count, uint32_t *ret_first)
 {
 	uint32_t first, end;
 
@@ -100,9 +100,16 @@ bool hak_runs_take(struct hak_runs *runs, uint32_t part, uint32_t count, uint32_
 	first = hak_bits_find_run(runs->bits, false, runs->low[part], end, count);
 	if (first == HAK_NO_RUN)
 		return false;
-	hak_bits_fill(runs->bits, first, count, true);
-	runs->taken += count;
 	*ret_first = first;
+	return true;
+}
+
+bool hak_runs_take(struct hak_runs *runs, uint32_t part, uint32_t count, uint32_t *ret_first)
+{
+	if (!hak_runs_find(runs, part, count, ret_first))
+		return false;
+	hak_bits_fill(runs->bits, *ret_first, count, true);
+	runs->taken += count;
 	return true;
 }
 
@@ -115,10 +122,15 @@ bool hak_runs_taken(const struct hak_runs *runs, uint32_t first, uint32_t count)
 
 void hak_runs_give(struct hak_runs *runs, uint32_t first, uint32_t count)
 {
-	uint32_t part = hak_runs_part(runs, first);
-
 	hak_assert(hak_runs_taken(runs, first, count));
 	hak_bits_fill(runs->bits, first, count, false);
+	hak_runs_given(runs, first, count);
+}
+
+void hak_runs_given(struct hak_runs *runs, uint32_t first, uint32_t count)
+{
+	uint32_t part = hak_runs_part(runs, first);
+
 	runs->taken -= count;
 	/* A range given back in one piece may cover several runs, even of two parts. */
 	for (uint32_t p = part; p <= hak_runs_part(runs, first + count - 1); p++) {

@@ -34,6 +34,11 @@ void hak_runs_init(struct hak_runs *runs, uint64_t *bits, uint32_t total, uint32
 bool hak_runs_take(struct hak_runs *runs, uint32_t part, uint32_t count, uint32_t *ret_first);
 /* Gives back a range, all of which is taken (asserted: callers check foreign ranges first). */
 void hak_runs_give(struct hak_runs *runs, uint32_t first, uint32_t count);
+/* The two for who sets and clears the bits himself. Finds what a take would take: its bits are set
+ * then, and `taken` is raised. */
+bool hak_runs_find(struct hak_runs *runs, uint32_t part, uint32_t count, uint32_t *ret_first);
+/* The bits of a range, all of which was taken, were cleared. */
+void hak_runs_given(struct hak_runs *runs, uint32_t first, uint32_t count);
 /* True if [first, first + count) lies inside and every superslab of it is taken. Any input. */
 bool hak_runs_taken(const struct hak_runs *runs, uint32_t first, uint32_t count);
 /* The part that a superslab belongs to. */

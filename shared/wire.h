@@ -120,6 +120,7 @@ enum hak_wire_domain_flags {
 	HAK_WIRE_CREATE = 1,
 	HAK_WIRE_EXCL = 2,
 	HAK_WIRE_RDONLY = 4,
+	HAK_WIRE_AGAIN = 8, /* asked before by this session, and not answered */
 };
 
 enum hak_wire_orphan {

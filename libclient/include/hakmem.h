@@ -67,7 +67,7 @@ int hak_owns(const void *p);
 enum hak_info_mode {
 	HAK_INFO_LIBC = 1,     /* every call goes to libc's malloc */
 	HAK_INFO_EMBEDDED = 2, /* memory of the process's own */
-	HAK_INFO_DAEMON = 3,   /* a session with a daemon */
+	HAK_INFO_DAEMON = 3,   /* a session with a daemon that is there */
 };
 
 /* `size` is set by the caller to sizeof(struct hak_options); 0 in a field means its default. */
@@ -97,13 +97,21 @@ enum hak_refused_for {
 	HAK_REFUSED_DOMAIN_BYTES = 11, /* the quota of a domain */
 };
 
+/* Whether the daemon is there, as far as the process has noticed. */
+enum hak_info_state {
+	HAK_INFO_NONE = 0, /* it was not asked yet, or is not to be */
+	HAK_INFO_UP = 1,
+	HAK_INFO_LOST = 2, /* not there, or it ended for good: private memory from now on */
+	HAK_INFO_AWAY = 3, /* it ended; the next one may take the session over */
+};
+
 /* `size` is set by the caller to sizeof(struct hak_info). */
 struct hak_info {
 	size_t size;
-	unsigned mode; /* enum hak_info_mode, as it is now */
-	unsigned reserved;
+	unsigned mode;         /* enum hak_info_mode, as it is now */
+	unsigned state;        /* enum hak_info_state */
 	uint64_t session;      /* the daemon's number for this process, 0 without one */
-	uint64_t epoch;        /* of the daemon's life that the session began in */
+	uint64_t epoch;        /* counts the daemon's lives: of the one last heard of */
 	uint64_t held_bytes;   /* in superslabs that are not wholly free, but for kept spans */
 	uint64_t kept_bytes;   /* in wholly free superslabs and spans kept for later */
 	uint64_t shared_bytes; /* of both, leased from the daemon */

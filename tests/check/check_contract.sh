@@ -1,27 +1,24 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# docs/crash-contract.md names a test for each of its lines: `program/case`. Each program is a test
-# that meson knows, each case is in its source. Between "<!-- awaited -->" and
-# "<!-- end awaited -->" a program may be missing as a whole, but no case of one that is there.
+# docs/crash-contract.md and docs/misdeeds.md name a test for each of their lines: `program/case`.
+# Each program is a test that meson knows, each case is in its source.
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 # shellcheck source=tests/check/tap.sh
 . "$here/tap.sh"
-contract=docs/crash-contract.md
+contract= # the file that is looked at
 
-# LINE AWAITED NAME for each name of a test.
+# LINE NAME for each name of a test.
 names()
 {
-	awk '
-		/^<!-- awaited/ { awaited = 1 }
-		/^<!-- end awaited/ { awaited = 0 }
+	awk -v suites='unit|proc|api|torture|random|misdeeds' '
 		{
 			rest = $0
 			while (match(rest, /`[^`]+`/)) {
 				name = substr(rest, RSTART + 1, RLENGTH - 2)
 				rest = substr(rest, RSTART + RLENGTH)
-				if (name ~ /^(unit|proc|api|torture|random)_[a-z_]+(\/.*)?$/)
-					print NR, awaited + 0, name
+				if (name ~ "^(" suites ")_[a-z_]+(/.*)?$")
+					print NR, name
 			}
 		}' "$contract"
 }
@@ -51,15 +48,14 @@ is_listed() # PROGRAM
 
 unknown_tests()
 {
-	local line awaited name program case file
+	local line name program case file
 
-	names | while read -r line awaited name; do
+	names | while read -r line name; do
 		program=${name%%/*}
 		case=${name#"$program"}
 		case=${case#/}
 		if ! file=$(source_of "$program"); then
-			[ "$awaited" = 1 ] ||
-				printf '%s:%s: no test %s\n' "$contract" "$line" "$program"
+			printf '%s:%s: no test %s\n' "$contract" "$line" "$program"
 			continue
 		fi
 		is_listed "$program" ||
@@ -81,12 +77,15 @@ too_few()
 # Each line of a promise has a test, but for what does not happen.
 lines_without()
 {
-	awk '/^\| / && !/^\| (moment|---)/ && !/`(unit|proc|api|torture)_/ && !/does not happen/ {
+	awk '/^\| / && !/^\| (moment|misdeed \||---)/ &&
+	     !/`(unit|proc|api|torture|misdeeds)_/ && !/does not happen/ {
 		print FILENAME ":" NR ": no test is named"
 	}' "$contract"
 }
 
-verdict 'each test that the crash contract names is there' unknown_tests
-verdict 'each of its lines names one' lines_without
-verdict 'it names many' too_few
+for contract in docs/crash-contract.md docs/misdeeds.md; do
+	verdict "each test that $contract names is there" unknown_tests
+	verdict "each line of $contract names one" lines_without
+	verdict "$contract names many" too_few
+done
 tap_done

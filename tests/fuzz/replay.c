@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay DIRECTORY: feeds every file of a corpus to the fuzz entry, then seeded mutations of them,
- * as a test in TAP. Each file is one test; a finding aborts and names no further one.
+ * replay DIRECTORY [MUTATIONS]: feeds every file of a corpus to the fuzz entry, then seeded
+ * mutations of each, as a test in TAP. Each file is one test; a finding aborts and names no
+ * further one.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -11,8 +12,8 @@
 #include "tests/fuzz/fuzz.h"
 
 #define MAX_BYTES 65536u
-#define MUTATIONS 2000u
 
+static unsigned long mutations = 2000; /* of each file */
 static uint64_t seed = 20240607;
 
 static uint64_t next_random(void)
@@ -64,7 +65,7 @@ static int replay(const char *dir, const char *name)
 	size = fread(original, 1, sizeof(original), file);
 	(void)fclose(file);
 	(void)LLVMFuzzerTestOneInput(original, size);
-	for (unsigned i = 0; i < MUTATIONS; i++) {
+	for (unsigned long i = 0; i < mutations; i++) {
 		memcpy(bytes, original, size);
 		(void)LLVMFuzzerTestOneInput(bytes, mutate(bytes, size));
 	}
@@ -81,10 +82,12 @@ int main(int argc, char **argv)
 	struct dirent **entries;
 	int n, failed = 0;
 
-	if (argc != 2) {
-		fputs("usage: replay DIRECTORY\n", stderr);
+	if (argc < 2 || argc > 3) {
+		fputs("usage: replay DIRECTORY [MUTATIONS]\n", stderr);
 		return 2;
 	}
+	if (argc == 3)
+		mutations = strtoul(argv[2], NULL, 10);
 	n = scandir(argv[1], &entries, visible, alphasort);
 	if (n <= 0) {
 		printf("Bail out! no corpus in %s\n", argv[1]);

@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ledger.pml - requests with sequence numbers across the daemon's death at any step: each is
- * applied once, answered at least once, and never in two ways.
+ * ledger.pml - the daemon's death between any two stores, and the next one, which has the dead
+ * one's book: each request is applied once and answered once, in order, and no superslab has two
+ * owners or none.
  *
- * Odd requests LEASE (the daemon chooses the unit, so a second try may differ), even ones RETURN
- * what the one before got. At most WINDOW are unanswered. The daemon writes into the ledger what
- * it is going to do, makes that valid by one store (`last`), does it, marks it done, answers. A
- * new daemon completes what is not done; finds in the rings what the old one left, or nothing;
- * then raises the epoch, upon which the client sends again what is unanswered. A request that
- * skips a number had a predecessor in the dead daemon's hands: it is dropped, for both come
- * again.
+ * Odd requests LEASE, even ones RETURN something that the client has. Rings, reserve word and book
+ * are memory that outlives the daemon; nothing is ever sent again. A request is answered before it
+ * is consumed: the book says what is being done (`phase`, stored last when it begins), then what
+ * the answer is, then the answer is pushed, the request is consumed, and the phase is over. Who
+ * adopts the book undoes what was begun, or finishes what was answered, by the phase; what is
+ * still in the ring is served anew. A superslab is granted ahead in the book first, then by the
+ * word; the client takes it by one compare-and-swap.
  *
- * holds safety     -             | applied once, one answer, none missing
- * holds safety     CRASHES=3,REQUESTS=3 | nor with a third death
- * fails assertion  NO_LOOKUP     | a request that is not looked up is applied again
- * fails assertion  APPLY_FIRST   | applied before it is recorded
- * fails assertion  POST_FIRST    | answered before it is recorded
- * fails assertion  VALID_FIRST   | valid before the record is written
- * fails assertion  SHORT_MEMORY  | fewer answers kept than the client may ask for
- * fails assertion  NO_REDO       | a new daemon that does not complete what was recorded
- * fails assertion  REDO_ALL      | a new daemon that does again what is done
- * fails assertion  TAKES_GAPS    | a request that is taken although its predecessor is missing
- * fails deadlock   NO_RESEND     | a client that does not send again
- * fails deadlock   EPOCH_FIRST   | the epoch raised before the rings are emptied
+ * holds safety     -              | applied once, answered once, nothing lost
+ * holds safety     CRASHES=3      | nor with a third death
+ * fails deadlock   CONSUME_FIRST  | a request that is consumed before it is answered is lost
+ * fails assertion  NO_UNDO        | a lease that was begun and is not undone has no owner
+ * fails assertion  KEEP_RETURN    | a return that was begun and is not undone can't be served anew
+ * fails assertion  NO_FINISH      | an answer in the book that is served anew comes twice
+ * fails assertion  PHASE_LATE     | a lease begun before the book says so
+ * fails assertion  PUSH_FIRST     | an answer that the client has and the book has not
+ * fails assertion  VALID_FIRST    | the phase is ANSWER before the answer is written
+ * fails assertion  OVER_EARLY     | the phase is over before the indices are stored
+ * fails assertion  GRANT_FIRST    | the word says that it is granted, and the book does not
+ * fails assertion  COLLECT_FIRST  | the word is emptied, and the book says that it is granted
+ * fails assertion  ONE_GENERATION | what was left in the word is taken for the next grant
+ * fails assertion  LOOK_FIRST     | what was taken is looked for before the request is
  */
 #ifndef REQUESTS
 #define REQUESTS 4
@@ -30,189 +33,342 @@
 #ifndef CRASHES
 #define CRASHES 2
 #endif
-#define WINDOW 2
-#ifdef SHORT_MEMORY
-#define KEPT 1
-#else
-#define KEPT WINDOW
+#ifndef GRANTS
+#define GRANTS 2
 #endif
-#define UNITS      2 /* 1 and 2; 0 is none */
-#define UNANSWERED 9
-#define STRANGER   9 /* another session */
+#define WINDOW 2 /* and both rings' size */
+#define UNITS  2 /* 1 and 2; 0 is none */
 
-chan sq = [2 * WINDOW + 2] of { byte, byte }; /* number; RETURN: the unit */
-chan cq = [2 * WINDOW + 2] of { byte, byte }; /* number, unit */
-byte epoch;
+#define NONE   0
+#define LEASE  1
+#define RETURN 2
+#define FILL   3
+#define ANSWER 4
 
-/* The ledger. */
-byte last, finished;          /* the newest valid record, the newest one that was carried out */
-byte record[KEPT];        /* the unit that it is about */
-byte owner[UNITS + 1];    /* the LEASE that has it */
+/* The rings: request n lies at n % WINDOW, its answer, too. */
+byte sq_tail, sq_head, cq_tail; /* tails: of the writer; sq_head: consumed */
+byte sq_unit[WINDOW];
+byte cq_number[WINDOW], cq_unit[WINDOW];
 
-byte crashes = CRASHES;   /* left */
-byte effects[REQUESTS + 1]; /* ghost: how often it changed something */
+/* The reserve: one word, generation and state and unit. */
+#define EMPTY 0
+#define READY 1
+#define TAKEN 2
+byte word_state, word_unit, word_generation;
 
-#define crash()                 \
-	if                      \
+/* The book. */
+byte phase, step_unit;
+byte answer_number, answer_unit;
+byte last; /* request served: all indices */
+bit taken[UNITS + 1];
+byte granted, granted_generation, generation;
+
+byte crashes = CRASHES; /* left */
+
+/* The client, whose memory is out of a death's reach. */
+bit own[UNITS + 1];
+bit dirty[UNITS + 1]; /* it has written there */
+
+bit busy; /* ghost: the daemon is between two stores, or dead */
+
+#define crash()                        \
+	if                             \
 	:: crashes > 0 -> goto restart \
-	:: true                 \
+	:: true                        \
 	fi
 
-inline apply(n, unit) /* to do it twice is to do it once */
+inline choose(unit) /* a free one, or 0 */
 {
-	d_step {
-		if
-		:: unit == 0
-		:: unit > 0 && n % 2 == 1 ->
-			assert(owner[unit] == 0 || owner[unit] == n);
-			effects[n] = effects[n] + (owner[unit] != n);
-			owner[unit] = n
-		:: unit > 0 && n % 2 == 0 ->
-			assert(owner[unit] == n - 1 || owner[unit] == 0);
-			effects[n] = effects[n] + (owner[unit] != 0);
-			owner[unit] = 0
-		fi;
-		assert(effects[n] <= 1)
-	}
+	if
+	:: !taken[1] -> unit = 1
+	:: !taken[2] -> unit = 2
+	:: taken[1] && taken[2] -> unit = 0
+	fi
 }
 
-inline carry_out(n, unit)
+inline begin(what, unit)
 {
-#ifdef POST_FIRST
-	cq!n, unit;
+	step_unit = unit;
+	crash();
+	phase = what;
+	crash()
+}
+
+inline push()
+{
+	cq_number[answer_number % WINDOW] = answer_number;
+	cq_unit[answer_number % WINDOW] = answer_unit;
+	crash();
+	cq_tail = answer_number;
+	crash()
+}
+
+inline finish()
+{
+	push();
+	sq_head = answer_number;
+	crash();
+#ifdef OVER_EARLY
+	phase = NONE;
 	crash();
 #endif
-#ifdef APPLY_FIRST
-	apply(n, unit);
+	last = answer_number;
+	crash();
+	phase = NONE
+}
+
+inline answer(n, unit)
+{
+#ifdef PUSH_FIRST
+	cq_number[n % WINDOW] = n;
+	cq_unit[n % WINDOW] = unit;
+	cq_tail = n;
 	crash();
 #endif
 #ifdef VALID_FIRST
-	last = n;
+	phase = ANSWER;
 	crash();
-	record[n % KEPT] = unit;
-#else
-	record[n % KEPT] = unit;
-	crash();
-	last = n;
 #endif
+	answer_number = n;
 	crash();
-	apply(n, unit);
+	answer_unit = unit;
 	crash();
-	finished = n;
+	phase = ANSWER;
 	crash();
-	cq!n, unit
+	finish()
+}
+
+/* What the client has taken of the reserve is a lease like any other. */
+inline collect()
+{
+	if
+	:: granted != 0 && word_state == TAKEN ->
+#ifdef COLLECT_FIRST
+		word_state = EMPTY;
+		crash();
+#endif
+		granted = 0;
+		crash();
+	:: else
+	fi
+}
+
+inline serve_lease(n)
+{
+	choose(unit);
+	if
+	:: unit == 0
+	:: unit != 0 ->
+#ifdef PHASE_LATE
+		taken[unit] = 1;
+		crash();
+#endif
+		begin(LEASE, unit);
+		taken[unit] = 1;
+		crash()
+	fi;
+	answer(n, unit)
+}
+
+inline serve_return(n)
+{
+	unit = sq_unit[n % WINDOW];
+	if
+	:: unit == 0
+	:: unit != 0 ->
+		assert(taken[unit] && granted != unit); /* or the client would be evicted */
+		begin(RETURN, unit);
+		dirty[unit] = 0; /* punched */
+		crash();
+		taken[unit] = 0;
+		crash()
+	fi;
+	answer(n, unit)
+}
+
+inline fill()
+{
+	choose(unit);
+	if
+	:: unit == 0
+	:: unit != 0 ->
+		begin(FILL, unit);
+		taken[unit] = 1;
+		crash();
+#ifndef ONE_GENERATION
+		generation++;
+		crash();
+#endif
+#ifdef GRANT_FIRST
+		atomic { word_unit = unit; word_generation = generation; word_state = READY };
+		crash();
+#endif
+		d_step { granted = unit; granted_generation = generation };
+		crash();
+#ifndef GRANT_FIRST
+		atomic { word_unit = unit; word_generation = generation; word_state = READY };
+		crash();
+#endif
+		phase = NONE
+	fi
+}
+
+inline revoke(was)
+{
+	was = 0;
+	d_step { /* compare-and-swap */
+		if
+		:: word_state == READY -> word_state = EMPTY; was = 1
+		:: else
+		fi
+	};
+	if
+	:: was ->
+		crash();
+		dirty[granted] = 0;
+		taken[granted] = 0;
+		crash();
+		granted = 0
+	:: else
+	fi
+}
+
+inline adopt_reserve()
+{
+	if
+	:: granted == 0
+	:: granted != 0 && !taken[granted] -> granted = 0 /* revoked, all but this */
+	:: granted != 0 && taken[granted] ->
+		d_step {
+			if
+			:: word_state != EMPTY && word_unit == granted &&
+			   word_generation == granted_generation /* ready, or to be collected */
+			:: else ->
+				word_unit = granted;
+				word_generation = granted_generation;
+				word_state = READY
+			fi
+		}
+	fi
+}
+
+inline adopt_step()
+{
+	if
+	:: phase == NONE
+	:: phase == ANSWER ->
+#ifdef NO_FINISH
+		phase = NONE
+#else
+		finish()
+#endif
+	:: phase == LEASE || (phase == FILL && granted != step_unit) ->
+#ifndef NO_UNDO
+		taken[step_unit] = 0;
+		crash();
+#endif
+		phase = NONE
+	:: phase == FILL && granted == step_unit -> phase = NONE
+	:: phase == RETURN ->
+#ifndef KEEP_RETURN
+		taken[step_unit] = 1;
+		crash();
+#endif
+		phase = NONE
+	fi
 }
 
 active proctype daemon()
 {
-	byte n, unit, strange;
+	byte n, unit, grants;
+	bit was;
 
 end:	do
-	:: sq?n, unit ->
-		crash();
+	:: atomic { sq_tail != last -> busy = 1 };
+#ifdef LOOK_FIRST
+		/* Some time before: what is taken from now on is seen at the next turn. */
 		if
-#ifndef NO_LOOKUP
-		:: n <= last ->
-			if
-			:: n + WINDOW > last -> cq!n, record[n % KEPT]
-			:: else /* the client has that answer, or it would not have sent the last one */
-			fi
-#else
-		:: n <= last -> apply(n, unit); cq!n, unit
-#endif
-#ifdef TAKES_GAPS
-		:: n > last ->
-#else
-		:: n > last + 1 /* dropped */
-		:: n == last + 1 ->
-#endif
-			if
-			:: n % 2 == 0
-			:: n % 2 == 1 && owner[1] == 0 -> unit = 1
-			:: n % 2 == 1 && owner[2] == 0 -> unit = 2
-			:: n % 2 == 1 && owner[1] != 0 && owner[2] != 0 -> unit = 0 /* refused */
-			fi;
-			carry_out(n, unit)
+		:: collect()
+		:: true
 		fi;
-		atomic { n = 0; unit = 0 }
-	:: strange < 2 && owner[1] == 0 -> atomic { owner[1] = STRANGER; strange++ }
-	:: strange < 2 && owner[2] == 0 -> atomic { owner[2] = STRANGER; strange++ }
-	:: owner[1] == STRANGER -> owner[1] = 0
-	:: owner[2] == STRANGER -> owner[2] = 0
+#else
+		collect();
+#endif
+		n = last + 1;
+#ifdef CONSUME_FIRST
+		sq_head = n;
+		last = n;
+		crash();
+#endif
+		if
+		:: n % 2 == 1 -> serve_lease(n)
+		:: n % 2 == 0 -> serve_return(n)
+		fi;
+		atomic { n = 0; unit = 0; busy = 0 }
+	:: atomic { grants < GRANTS && granted == 0 -> busy = 1; grants++ };
+		fill();
+		atomic { unit = 0; busy = 0 }
+	:: atomic { granted != 0 && word_state == READY -> busy = 1 };
+		revoke(was);
+		atomic { was = 0; busy = 0 }
 	:: crashes > 0 -> goto restart
 	od;
 
 restart:
-	atomic { crashes--; n = 0; unit = 0 };
-#ifdef REDO_ALL
-	if
-	:: last > 1 -> apply(last - 1, record[(last - 1) % KEPT])
-	:: else
-	fi;
-#endif
-#ifndef NO_REDO
-	if
-	:: finished < last ->
-		apply(last, record[last % KEPT]);
-		crash()
-	:: else
-	fi;
-#endif
-	finished = last;
+	atomic { busy = 1; crashes--; n = 0; unit = 0; was = 0 };
+	adopt_step();
 	crash();
-#ifdef EPOCH_FIRST
-	epoch++;
-#endif
-	if /* what is left of the rings */
-	:: true
-	:: true ->
-		atomic {
-			do
-			:: sq?n, unit
-			:: cq?n, unit
-			:: empty(sq) && empty(cq) -> break
-			od;
-			n = 0;
-			unit = 0
-		}
-	fi;
+	adopt_reserve();
 	crash();
-#ifndef EPOCH_FIRST
-	epoch++;
-#endif
+	busy = 0;
 	goto end
+}
+
+inline gets(unit)
+{
+	d_step {
+		assert(!own[unit] && taken[unit] && !dirty[unit]);
+		own[unit] = 1;
+		dirty[unit] = 1
+	}
 }
 
 active proctype client()
 {
-	byte got[REQUESTS + 1] = UNANSWERED, sent, seen, n, unit;
+	byte seen, unit;
 
-	got[0] = 0;
 	do
-	:: sent < REQUESTS && got[(sent + 1 > WINDOW -> sent + 1 - WINDOW : 0)] != UNANSWERED &&
-	   (sent % 2 == 0 || got[sent] != UNANSWERED) ->
-		sent++;
-		sq!sent, (sent % 2 == 0 -> got[sent - 1] : 0)
-	:: cq?n, unit ->
-		d_step {
-			assert(got[n] == UNANSWERED || got[n] == unit);
-			assert(n % 2 == 1 || unit == got[n - 1]);
-			assert(unit == 0 || effects[n] == 1);
-			got[n] = unit;
-			n = 0;
+	:: sq_tail < REQUESTS && sq_tail - seen < WINDOW ->
+		atomic {
+			unit = 0;
+			if
+			:: sq_tail % 2 == 1 && own[1] -> unit = 1
+			:: sq_tail % 2 == 1 && own[2] -> unit = 2
+			:: true
+			fi;
+			own[unit] = 0;
+			sq_unit[(sq_tail + 1) % WINDOW] = unit
+		};
+		atomic { sq_tail++; unit = 0 }
+	:: atomic { seen < cq_tail ->
+		assert(cq_tail - seen <= WINDOW);
+		seen++;
+		assert(cq_number[seen % WINDOW] == seen);
+		unit = cq_unit[seen % WINDOW] };
+		atomic {
+			if
+			:: seen % 2 == 1 && unit != 0 -> gets(unit)
+			:: else
+			fi;
 			unit = 0
 		}
-#ifndef NO_RESEND
-	:: epoch != seen ->
-		seen = epoch;
-		n = 1;
-		do
-		:: n > sent -> break
-		:: n <= sent && got[n] == UNANSWERED -> sq!n, (n % 2 == 0 -> got[n - 1] : 0); n++
-		:: n <= sent && got[n] != UNANSWERED -> n++
-		od;
-		n = 0
-#endif
-	:: sent == REQUESTS && got[REQUESTS] != UNANSWERED && got[REQUESTS - 1] != UNANSWERED -> break
-	od
+	:: atomic { word_state == READY -> word_state = TAKEN; gets(word_unit) }
+	:: seen == REQUESTS -> break
+	od;
+	atomic {
+		!busy && last == REQUESTS;
+		assert(sq_head == REQUESTS && phase == NONE);
+		assert(taken[1] == (own[1] || granted == 1));
+		assert(taken[2] == (own[2] || granted == 2))
+	}
 }

@@ -91,7 +91,7 @@ static const char *program(void)
 	return path;
 }
 
-void rig_launch(struct rig *rig, const char *const *args)
+void rig_launch_with(struct rig *rig, const char *const *args, void (*before)(void *), void *arg)
 {
 	const char *argv[MAX_ARGS] = { program(),   "--foreground", "--socket",
 				       rig->socket, "--config",     rig->config };
@@ -106,6 +106,8 @@ void rig_launch(struct rig *rig, const char *const *args)
 	if (!rig->pid) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)dup2(ends[1], STDERR_FILENO);
+		if (before)
+			before(arg);
 		(void)execv(argv[0], (char *const *)(uintptr_t)argv);
 		_exit(127);
 	}
@@ -116,6 +118,11 @@ void rig_launch(struct rig *rig, const char *const *args)
 	rig->log[0] = 0;
 	hak_sys_closep(&rig->pidfd);
 	assert_int_equal(hak_sys_pidfd_open(&rig->pidfd, rig->pid), 0);
+}
+
+void rig_launch(struct rig *rig, const char *const *args)
+{
+	rig_launch_with(rig, args, NULL, NULL);
 }
 
 /* Takes what the daemon has written, waiting up to timeout_ms; false: nothing, or it is gone. */
@@ -146,12 +153,17 @@ void rig_wait_log(struct rig *rig, const char *text)
 	}
 }
 
-void rig_reload(struct rig *rig, const char *text)
+void rig_forget_log(struct rig *rig)
 {
 	while (read_log(rig, 0))
 		;
 	rig->log_used = 0;
 	rig->log[0] = 0;
+}
+
+void rig_reload(struct rig *rig, const char *text)
+{
+	rig_forget_log(rig);
 	assert_int_equal(kill(rig->pid, SIGHUP), 0);
 	rig_wait_log(rig, text);
 }

@@ -40,6 +40,10 @@ void rig_reload(struct rig *rig, const char *text);
 /* Starts the daemon and waits until it is ready. `args`: NULL-terminated, or NULL. */
 struct rig *rig_start(const char *config);
 void rig_launch(struct rig *rig, const char *const *args);
+/* The same; `before` is called in the new process, last before exec. */
+void rig_launch_with(struct rig *rig, const char *const *args, void (*before)(void *), void *arg);
+/* What it said so far is of no interest any more. */
+void rig_forget_log(struct rig *rig);
 void rig_wait_ready(struct rig *rig);
 /* Waits until the daemon has said something; the log up to its death counts. */
 void rig_wait_log(struct rig *rig, const char *text);

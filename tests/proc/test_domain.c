@@ -217,7 +217,7 @@ static void what_is_wrong_is_said(void **state)
 		{ "", MAKE, { 0 }, "name: 1 to 31 of [A-Za-z0-9._-], no dot first" },
 		{ ".orders", MAKE, { 0 }, "name: 1 to 31 of [A-Za-z0-9._-], no dot first" },
 		{ "a/b", MAKE, { 0 }, "name: 1 to 31 of [A-Za-z0-9._-], no dot first" },
-		{ "orders", 8 | MAKE, { 0 }, "flags: unknown ones" },
+		{ "orders", 16 | MAKE, { 0 }, "flags: unknown ones" },
 		{ "orders", HAK_WIRE_EXCL, { 0 }, "flags: HAK_EXCL without HAK_CREATE" },
 		{ "orders", MAKE, { .max_size = 4096 }, "max_size: not n * 2 MiB, up to 2 TiB" },
 		{ "orders",

@@ -3,6 +3,13 @@
 #
 # hakctl and domains: books that hold known things, garbage and lies (lying_domains.py), and those
 # that real members write (domain_holder.c).
+
+# The books tell of things that are five hours old: a machine that is younger gets another clock.
+if [ "$(cut -d. -f1 /proc/uptime)" -lt 86400 ] && [ -z "${HAKMEM_OLDER:-}" ]; then
+	as_root=()
+	[ "$(id -u)" = 0 ] || as_root=(--map-root-user)
+	HAKMEM_OLDER=1 exec unshare "${as_root[@]}" --time --boottime 86400 bash "$0" "$@"
+fi
 # shellcheck source=tests/proc/tools.sh
 . "$(dirname "$0")/tools.sh"
 # shellcheck disable=SC2154 # set by run()

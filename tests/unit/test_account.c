@@ -186,20 +186,20 @@ static void descriptors_are_counted_for_connections_and_sessions(void **state)
 	struct accounts accounts;
 	struct account *a, *b, *c = NULL;
 
-	config.descriptors = 12 + LIMIT_ASK_FDS;
-	config.uid_descriptors = 9;
+	config.descriptors = 2 * LIMIT_SESSION_FDS + LIMIT_CONN_FDS + LIMIT_ASK_FDS;
+	config.uid_descriptors = LIMIT_SESSION_FDS + 2 * LIMIT_CONN_FDS;
 	accounts_init(&accounts, &config, FILES);
 	assert_int_equal(account_open(&accounts, 1, &a), 0);
 	assert_int_equal(account_open_session(&accounts, a), 0);
 	assert_int_equal(accounts.descriptors, LIMIT_SESSION_FDS);
 	assert_int_equal(account_open(&accounts, 1, &a), 0);
 	assert_int_equal(account_open_session(&accounts, a), HAK_REFUSAL_UID_DESCRIPTORS);
-	assert_int_equal(a->descriptors, 7);
+	assert_int_equal(a->descriptors, LIMIT_SESSION_FDS + LIMIT_CONN_FDS);
 	assert_int_equal(a->hits.descriptors, 1);
 	assert_int_equal(account_open(&accounts, 2, &b), 0);
 	assert_int_equal(account_open_session(&accounts, b), 0);
 	assert_int_equal(account_open(&accounts, 3, &c), 0);
-	assert_int_equal(accounts.descriptors, 14);
+	assert_int_equal(accounts.descriptors, 2 * (LIMIT_SESSION_FDS + LIMIT_CONN_FDS));
 	assert_int_equal(account_open_session(&accounts, c), HAK_REFUSAL_DESCRIPTORS);
 	account_close(&accounts, c);
 	account_close_session(&accounts, b);

@@ -12,6 +12,7 @@
 #include "daemon/session.h"
 #include "shared/sys.h"
 #include "tests/must.h"
+#include "tests/unit/region_local.h"
 #include "tests/unit/unit.h"
 
 #define ROWS        4000u
@@ -53,8 +54,9 @@ static void make_session(struct whole *w)
 	for (uint32_t i = 0; i < 14; i++)
 		region_set_built(region, i, i % 2);
 	region_freeze(region, 0, 2);
+	session->reserve.text = &session_text(session)->reserve;
 	for (uint32_t i = 0; i < 3; i++)
-		session->reserve.granted[i] = hak_reserve_word(HAK_RESERVE_READY, 1, 2 + i);
+		session->reserve.text->granted[i] = hak_reserve_word(HAK_RESERVE_READY, 1, 2 + i);
 	session->reserve.ready = 3;
 	session->job = (struct job){ .op = HAK_OP_LEASE,
 				     .started = true,
@@ -240,11 +242,11 @@ static void a_session_whose_tables_are_spoilt(void **state)
 	SPOILT(w, r->warm, 3, BIT(WARM));
 	SPOILT(w, r->built[0], r->built[0] | UINT64_C(1) << 60, BIT(WARM));
 	SPOILT(w, s->reserve.ready, 2, BIT(RESERVE));
-	SPOILT(w, s->reserve.granted[0], hak_reserve_word(HAK_RESERVE_READY, 1, 50),
+	SPOILT(w, s->reserve.text->granted[0], hak_reserve_word(HAK_RESERVE_READY, 1, 50),
 	       BIT(RESERVE_FREE)); /* free */
-	SPOILT(w, s->reserve.granted[0], hak_reserve_word(HAK_RESERVE_READY, 1, 1),
+	SPOILT(w, s->reserve.text->granted[0], hak_reserve_word(HAK_RESERVE_READY, 1, 1),
 	       BIT(RESERVE_FREE)); /* frozen */
-	SPOILT(w, s->reserve.granted[0], hak_reserve_word(HAK_RESERVE_READY, 1, 3),
+	SPOILT(w, s->reserve.text->granted[0], hak_reserve_word(HAK_RESERVE_READY, 1, 3),
 	       BIT(RESERVE_FREE)); /* twice */
 	SPOILT(w, s->job.cqe.first, 9000, BIT(BUILDING_FREE));
 	SPOILT(w, s->job.cqe.first, 1, BIT(BUILDING_FREE)); /* frozen */

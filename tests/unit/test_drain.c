@@ -3,6 +3,7 @@
 #include "daemon/daemon.h"
 #include "daemon/session.h"
 #include "daemon/worker.h"
+#include "tests/unit/region_local.h"
 #include "tests/unit/unit.h"
 
 static const struct numa one_node = { .parts = 1 };
@@ -22,7 +23,7 @@ static void session_init(struct session *session, struct daemon *daemon, enum se
 	assert_int_equal(region_init(&session->region, &one_node), 0);
 	assert_true(region_take(&session->region, &one_node, 0, REGION_ANY_PART, 1, &first));
 	region_set_built(&session->region, first, false);
-	region_unlease(&session->region, first);
+	region_unlease(&session->region, first, 1);
 	assert_int_equal(session->region.warm, 1);
 	task_init(&session->task, on_task);
 }

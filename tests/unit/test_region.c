@@ -9,6 +9,7 @@
 #include "daemon/presence.h"
 #include "daemon/region.h"
 #include "shared/layout.h"
+#include "tests/unit/region_local.h"
 #include "tests/unit/unit.h"
 
 /* Three nodes that this machine need not have: nothing binds. */

@@ -49,6 +49,14 @@ answers()
 	[ "$status" = 0 ] && [[ $out == *"\"pid\": $pid,"* ]]
 }
 
+# The last daemon has adopted so many sessions, by its log.
+adopted() # SESSIONS
+{
+	journalctl --sync
+	journalctl --unit=hakmemd.service --output=cat | grep '^hakmemd: info adopted ' |
+		tail -n 1 | grep -q " sessions=$1 "
+}
+
 # A shell of an ordinary user with memory from the daemon, that makes strings as it is told.
 spawn_client()
 {
@@ -77,9 +85,23 @@ end_client()
 	wait "$client"
 }
 
+# The id of the client's session; nothing: it has none.
+session()
+{
+	"$HAKCTL" sessions --json | tr -d ' \n' | grep -oE "\"id\":[0-9]+,\"pid\":$client," |
+		grep -oE '[0-9]+' | head -n 1
+}
+
 client_has_a_session()
 {
-	"$HAKCTL" sessions --json | grep -q "\"pid\": $client,"
+	[ -n "$(session)" ]
+}
+
+# Attached: it is not only in the books.
+client_is_back() # SESSION
+{
+	[ -n "$1" ] && [ "$(session)" = "$1" ] && "$HAKCTL" sessions --json | tr -d ' \n' |
+		grep -qE "\"pid\":$client,\"uid\":65534,\"gid\":[0-9]+,\"state\":\"attached\""
 }
 
 start_client()
@@ -127,23 +149,32 @@ check 'a program of an ordinary user has its memory from it' ended 0 5000000 '*d
 # ---- restart with a client alive ----
 
 check 'a client has a session' start_client
+had=$(session)
 systemctl restart hakmemd.service
 check 'restart: another process answers' answers
 check 'restart: it is another one' [ "$pid" != "$first" ]
+check 'restart: it has adopted the session' adopted 1
+check 'restart: the client has the same' [ "$(session)" = "$had" ]
 check 'restart: the client keeps its memory and gets more' client_makes 30000000
-check 'restart: the old one ended well' journal_has 'stopped sessions='
+check 'restart: from the same session' client_is_back "$had"
+check 'restart: the old one was parked' journal_has 'parked sessions='
 check 'restart: nothing was aborted' never_had 'bug|core-dump'
 check 'restart: the client ends well' end_client
 
 # ---- a crash ----
 
 check 'a client has a session with the new one' start_client
+check 'its number is a new one' [ "$(session)" != "$had" ]
 first=$pid
+had=$(session)
 systemctl kill --signal=KILL --kill-who=main hakmemd.service
 await hakmemd.service NRestarts 1
 check 'killed: systemd has started another' answers
 check 'killed: it is another one' [ "$pid" != "$first" ]
+check 'killed: it has adopted the session' adopted 1
+check 'killed: the client has the same' [ "$(session)" = "$had" ]
 check 'killed: the client keeps its memory and gets more' client_makes 30000000
+check 'killed: from the same session' client_is_back "$had"
 check 'killed: the client ends well' end_client
 
 # ---- a daemon that hangs ----

@@ -322,7 +322,7 @@ static void opens_with(const struct foe *foe, const void *arg)
 static void opens_with_unknown_flags(const struct foe *foe, const void *unused)
 {
 	expect_open(foe, "odd", UINT32_MAX, &own, -EINVAL);
-	expect_open(foe, "odd", 8, NULL, -EINVAL);
+	expect_open(foe, "odd", 16, NULL, -EINVAL);
 }
 
 static void makes_domains_until_refused(const struct foe *foe, const void *unused)

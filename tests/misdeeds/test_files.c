@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -204,19 +205,18 @@ static void writes_to_the_state_page(const struct foe *foe, const void *unused)
 	struct raw raw = foe_session(foe);
 	struct raw_domain d;
 	char path[64];
-	int again;
 
 	must(!raw_domain_open(&raw, &d, "state", HAK_WIRE_CREATE, &small));
 	must(write(d.state_fd, "x", 1) == -1);
 	must(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, d.state_fd, 0) == MAP_FAILED);
 	must(mprotect((void *)(uintptr_t)d.state, 4096, PROT_READ | PROT_WRITE) == -1);
-	must(hak_sys_punch(d.state_fd, 0, 4096) == -EPERM);
+	must(hak_sys_punch(d.state_fd, 0, 4096) == -EBADF);
 	must(ftruncate(d.state_fd, 0) == -1);
+	/* Root and the daemon's own user may open it anew: docs/security.md. Nobody else. */
+	if (geteuid() == 0)
+		must(setresuid(65534, 65534, 65534) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", d.state_fd);
-	again = open(path, O_RDWR);
-	if (again >= 0) /* root may; the seal holds all the same */
-		must(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, again, 0) == MAP_FAILED &&
-		     write(again, "x", 1) == -1);
+	must(geteuid() != 65534 || (open(path, O_RDWR) == -1 && errno == EACCES));
 }
 
 static void reader_writes(const struct foe *foe, const void *unused)

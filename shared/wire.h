@@ -36,7 +36,9 @@
 
 #define HAK_WIRE_MAGIC       0x4d4b4148u /* "HAKM" */
 #define HAK_WIRE_VERSION_MIN 1u
+#ifndef HAK_WIRE_VERSION_MAX /* the tests have a daemon of another version */
 #define HAK_WIRE_VERSION_MAX 3u
+#endif
 /* From here on completions say why a lease was refused. */
 #define HAK_WIRE_VERSION_REASONS 2u
 /* From here on there are domains. */

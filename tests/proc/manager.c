@@ -135,6 +135,17 @@ unsigned manager_count(struct manager *manager)
 	return n;
 }
 
+void manager_wait_count(struct manager *manager, unsigned stored)
+{
+	uint64_t until = hak_sys_now_ns() + RIG_DEADLINE_MS * UINT64_C(1000000);
+
+	while (manager_count(manager) != stored) {
+		if (hak_sys_now_ns() > until)
+			fail_msg("%u stored, not %u", manager_count(manager), stored);
+		(void)hak_sys_poll(NULL, 0, 1);
+	}
+}
+
 unsigned manager_find(struct manager *manager, const char *name, int *ret_fds, unsigned max)
 {
 	unsigned n = 0;

@@ -61,6 +61,8 @@ unsigned manager_ready(struct manager *manager);
 
 /* What is stored by now. */
 unsigned manager_count(struct manager *manager);
+/* Waits until so many are: what a domain's end drops comes after its last member's. */
+void manager_wait_count(struct manager *manager, unsigned stored);
 /* How many descriptors of that name; ret_fds: they stay the manager's. */
 unsigned manager_find(struct manager *manager, const char *name, int *ret_fds, unsigned max);
 /* Stores a descriptor as if the daemon had; takes it over. */

@@ -60,7 +60,8 @@ void rig_wait_sessions(struct rig *rig, uint64_t n);
 void rig_wait_leased(struct rig *rig, uint64_t superslabs);
 /* Waits until so many regions, and superslabs in them and in sessions, are ready. */
 void rig_wait_stock(struct rig *rig, uint64_t regions, uint64_t superslabs);
-/* Waits until the daemon has as many descriptors open as in an earlier status. */
+/* Waits until the daemon has no more descriptors open than in an earlier status, which may have
+ * counted a connection that was just closing. */
 void rig_wait_fds(struct rig *rig, uint64_t n);
 
 /* A client of its own process: runs `fn` there, which may not return before it has told the parent

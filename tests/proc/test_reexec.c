@@ -13,13 +13,13 @@
 #include "shared/sys.h"
 #include "tests/proc/rig.h"
 
-static void copy_program(const char *to)
+static void copy_program(const char *from, const char *to)
 {
 	char command[512];
 
 	/* By another name first: a file that is being executed is not written to. */
 	(void)snprintf(command, sizeof(command), "cp '%s' '%s.new' && mv '%s.new' '%s'",
-		       getenv("HAKMEMD"), to, to, to);
+		       getenv(from), to, to, to);
 	assert_int_equal(system(command), 0);
 }
 
@@ -31,7 +31,7 @@ static struct rig *start_copy(char ret_path[128])
 
 	assert_non_null(before);
 	(void)snprintf(ret_path, 128, "%s/hakmemd", rig->dir);
-	copy_program(ret_path);
+	copy_program("HAKMEMD", ret_path);
 	(void)setenv("HAKMEMD", ret_path, 1);
 	rig_launch(rig, NULL);
 	(void)setenv("HAKMEMD", before, 1);
@@ -78,7 +78,7 @@ static void an_upgraded_program_is_started(void **state)
 	*state = rig;
 	assert_int_equal(raw_open(&raw, rig->socket), 0);
 	inode_of(rig, &before);
-	copy_program(path);
+	copy_program("HAKMEMD", path);
 	assert_int_equal(stat(path, &file), 0);
 	assert_int_not_equal(file.st_ino, before.st_ino);
 	again(rig, "hakmemd: ready on ");
@@ -91,18 +91,48 @@ static void an_upgraded_program_is_started(void **state)
 	*state = rig_stop(rig);
 }
 
+/* One that speaks a version more, and back: sessions go on in the version that they have, and one
+ * that only the newer program speaks is refused by the older one, alone. */
+static void another_protocol_version_is_started(void **state)
+{
+	char path[128];
+	struct rig *rig = start_copy(path);
+	struct raw old, new;
+
+	*state = rig;
+	assert_int_equal(raw_open(&old, rig->socket), 0);
+	copy_program("HAKMEMD_NEXT", path);
+	again(rig, "hakmemd: ready on ");
+	resumes(rig, &old);
+	assert_int_equal(raw_open_version(&new, rig->socket, HAK_WIRE_VERSION_MAX + 1), 0);
+	assert_int_equal(raw_nop(&new), 0);
+	again(rig, "hakmemd: ready on ");
+	resumes(rig, &old);
+	copy_program("HAKMEMD", path);
+	again(rig, "hakmemd: ready on ");
+	assert_non_null(strstr(rig->log, "adopt-refused what=session"));
+	assert_int_equal(rig_status(rig).sessions, 1);
+	resumes(rig, &old);
+	raw_close(&new);
+	raw_close(&old);
+	*state = rig_stop(rig);
+}
+
 static void a_program_that_does_not_start_leaves_it_as_it_is(void **state)
 {
 	char path[128];
 	struct rig *rig = start_copy(path);
+	struct hak_report_status status;
 	uint64_t fds, epoch;
 	struct raw raw;
 
 	*state = rig;
 	assert_int_equal(raw_open(&raw, rig->socket), 0);
 	assert_int_equal(raw_nop(&raw), 0);
-	epoch = rig_status(rig).epoch;
-	fds = rig_status(rig).open_fds;
+	/* One report: a second would count the connection of the first. */
+	status = rig_status(rig);
+	epoch = status.epoch;
+	fds = status.open_fds;
 	assert_int_equal(chmod(path, 0600), 0);
 	for (int i = 0; i < 3; i++) {
 		again(rig, "reexec-failed program=");
@@ -118,23 +148,53 @@ static void a_program_that_does_not_start_leaves_it_as_it_is(void **state)
 	*state = rig_stop(rig);
 }
 
+#define HANDED 8 /* socket, lock, life page, a session's five */
+#define ABOVE  (3 + HANDED)
+#define LATER  3 /* more than become free a little later: the last report's connection, two */
+
+static bool has_fd(const struct rig *rig, int fd)
+{
+	struct stat st;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)rig->pid, fd);
+	return lstat(path, &st) == 0;
+}
+
+/* The limit that leaves so many of the second numbers that it needs. */
+static rlim_t limit_with_room(const struct rig *rig, unsigned room)
+{
+	rlim_t limit = ABOVE;
+
+	while (room)
+		room -= !has_fd(rig, (int)limit++);
+	return limit;
+}
+
 /* All that is handed over has a second number for a moment. */
 static void without_room_for_descriptors_it_stays_as_it_is(void **state)
 {
 	struct rig *rig = rig_start("[stock]\nsessions = 0\n");
 	struct rlimit limit, less;
+	unsigned needed = 0;
+	struct hak_report_status status;
 	uint64_t fds, epoch;
 	struct raw raw;
 
 	*state = rig;
 	assert_int_equal(raw_open(&raw, rig->socket), 0);
 	assert_int_equal(raw_nop(&raw), 0);
-	epoch = rig_status(rig).epoch;
-	fds = rig_status(rig).open_fds;
+	/* One report: a second would count the connection of the first. */
+	status = rig_status(rig);
+	epoch = status.epoch;
+	fds = status.open_fds;
+	for (int fd = 3; fd < ABOVE; fd++)
+		needed += has_fd(rig, fd);
+	assert_true(needed > LATER);
 	assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, NULL, &limit), 0);
 	/* None at all, and some, but not enough. */
-	for (unsigned more = 0; more <= 3; more += 3) {
-		less = (struct rlimit){ fds + 3 + more, limit.rlim_max };
+	for (unsigned room = 0; room < needed; room += needed - LATER) {
+		less = (struct rlimit){ limit_with_room(rig, room), limit.rlim_max };
 		assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, &less, NULL), 0);
 		again(rig, "reexec-failed program=");
 		assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, &limit, NULL), 0);
@@ -206,6 +266,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_program_that_does_not_start_leaves_it_as_it_is, drop),
 		cmocka_unit_test_teardown(without_room_for_descriptors_it_stays_as_it_is, drop),
 		cmocka_unit_test_teardown(an_upgraded_program_is_started, drop),
+		cmocka_unit_test_teardown(another_protocol_version_is_started, drop),
 		cmocka_unit_test_teardown(many_times_leave_nothing_behind, drop),
 	};
 

@@ -287,17 +287,6 @@ static bool is_done(void *arg)
 	       (doing->stored == UINT32_MAX || manager_count(doing->manager) == doing->stored);
 }
 
-static void wait_stored(struct manager *manager, unsigned stored)
-{
-	uint64_t until = deadline();
-
-	while (manager_count(manager) != stored) {
-		if (hak_sys_now_ns() > until)
-			fail_msg("%u stored, not %u", manager_count(manager), stored);
-		(void)sched_yield();
-	}
-}
-
 /* The boundaries of that deed, which is cut off at `stop`; 0: this machine lets nobody lead. */
 static unsigned one_domain(struct manager *manager, unsigned deed, unsigned stop)
 {
@@ -321,11 +310,11 @@ static unsigned one_domain(struct manager *manager, unsigned deed, unsigned stop
 			assert_int_equal(peer_do(&doing.peer, deeds[i].fn, 0), 0);
 		}
 	}
-	wait_stored(manager, stored); /* the domain went with its member */
+	manager_wait_count(manager, stored); /* the domain went with its member */
 	peer_end(&doing.peer);
 	rig_wait_sessions(manager->rig, 0);
 	rig_wait_leased(manager->rig, 0);
-	wait_stored(manager, before);
+	manager_wait_count(manager, before);
 	return n;
 }
 

@@ -10,22 +10,27 @@
 #include <string.h>
 
 #include "shared/domain.h"
+#include "shared/sys.h"
 #include "tests/domain_map.h"
 
 #define DEAD    5u
 #define GIVER   9u
 #define ADOPTER 12u
 
-#define ROUNDS 4000u
-#define CLASS  20u /* 64 blocks of 1,024 bytes */
-#define BLOCKS 64u
-#define TRIES  16u /* to give a block that is taken back each time */
+/* Where three threads have less than two processors each round may cost a time slice. */
+#define ROUNDS       4000u
+#define ROUNDS_LEAST 10u
+#define LONG_NS      UINT64_C(30000000000)
+#define CLASS        20u /* 64 blocks of 1,024 bytes */
+#define BLOCKS       64u
+#define TRIES        16u /* to give a block that is taken back each time */
 
 /* Slab 0 is the giver's, slab 1 that of the dead one. */
 static struct hak_domain_view view;
 static _Atomic uint32_t life;     /* of the dead one: enum hak_member_state */
 static _Atomic uint32_t progress; /* of the giver: blocks */
 static pthread_barrier_t barrier;
+static bool over; /* written before a round begins */
 static bool taken_back[2][BLOCKS], adopted, adopted_free[BLOCKS];
 
 static void lease(uint32_t holder, uint32_t slab)
@@ -63,10 +68,15 @@ static bool insist(uint64_t i)
 	return false;
 }
 
+static bool begins(void)
+{
+	pthread_barrier_wait(&barrier);
+	return !over;
+}
+
 static void *giver(void *arg)
 {
-	for (uint32_t round = 0; round < ROUNDS; round++) {
-		pthread_barrier_wait(&barrier);
+	while (begins()) {
 		for (uint32_t slot = 0; slot < BLOCKS; slot++) {
 			for (uint32_t slab = 0; slab < 2; slab++)
 				taken_back[slab][slot] = !insist(hak_domain_index(slab, slot));
@@ -91,8 +101,7 @@ static void adopt(void)
 
 static void *adopter(void *arg)
 {
-	for (uint32_t round = 0; round < ROUNDS; round++) {
-		pthread_barrier_wait(&barrier);
+	while (begins()) {
 		for (uint32_t i = 0; i < 50 && !adopted; i++) {
 			if (hak_lease_adopt(&view, ADOPTER, 1, view.lease[1]))
 				adopt();
@@ -183,25 +192,27 @@ static void *give_way(void *arg)
  * again. */
 static void what_gave_way_in_between_is_not_taken_apart(void **state)
 {
+	uint64_t left, until = hak_sys_now_ns() + LONG_NS;
 	pthread_t thread;
-	uint64_t left;
 
 	(void)state;
 	domain_map(&view, 1, 1);
 	progress = 0;
 	gathered = false;
 	assert_int_equal(pthread_create(&thread, NULL, give_way, NULL), 0);
-	while (progress < 20000)
+	while (progress < 20000 && hak_sys_now_ns() < until)
 		(void)hak_domain_gather(&view, 0, 1, &left);
 	gathered = true;
 	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(progress >= ROUNDS_LEAST);
 	domain_unmap(&view);
 }
 
 static void each_block_has_one_owner(void **state)
 {
+	uint64_t left, until = hak_sys_now_ns() + LONG_NS;
+	uint32_t rounds = 0;
 	pthread_t threads[2];
-	uint64_t left;
 
 	unit_watchdog();
 	domain_map(&view, 1, 1);
@@ -209,11 +220,12 @@ static void each_block_has_one_owner(void **state)
 	prepare();
 	assert_int_equal(pthread_create(&threads[0], NULL, giver, NULL), 0);
 	assert_int_equal(pthread_create(&threads[1], NULL, adopter, NULL), 0);
-	for (uint32_t round = 0; round < ROUNDS; round++) {
+	over = false;
+	for (; rounds < ROUNDS && hak_sys_now_ns() < until; rounds++) {
 		struct hak_sweep sweep = { .member = DEAD };
 
 		pthread_barrier_wait(&barrier);
-		while (progress < round % BLOCKS)
+		while (progress < rounds % BLOCKS)
 			(void)sched_yield();
 		life = HAK_MEMBER_DYING;
 		atomic_thread_fence(memory_order_seq_cst); /* pairs with the giver's */
@@ -229,8 +241,11 @@ static void each_block_has_one_owner(void **state)
 		clean_up();
 		prepare();
 	}
+	over = true;
+	pthread_barrier_wait(&barrier);
 	assert_int_equal(pthread_join(threads[0], NULL), 0);
 	assert_int_equal(pthread_join(threads[1], NULL), 0);
+	assert_true(rounds >= ROUNDS_LEAST);
 	assert_int_equal(pthread_barrier_destroy(&barrier), 0);
 	domain_unmap(&view);
 }

@@ -62,7 +62,7 @@ leased 3 16
 check 'local: a lease comes from the node that is asked for' between 1000 1000 0 3
 fill 0 64
 leased 0 4 16
-check 'local: what a full node cannot give comes from the nearest' between 300 1000 0 1
+check 'local: what a full node cannot give comes from the nearest' between 100 1000 0 1
 check 'local: and from none that is farther' between 1000 1000 0 0 1
 empty
 end_daemon

@@ -118,27 +118,29 @@ static void another_protocol_version_is_started(void **state)
 	*state = rig_stop(rig);
 }
 
+/* One report: a second would count the connection of the first. */
+static struct hak_report_status begin_session(struct rig *rig, struct raw *ret_raw)
+{
+	assert_int_equal(raw_open(ret_raw, rig->socket), 0);
+	assert_int_equal(raw_nop(ret_raw), 0);
+	return rig_status(rig);
+}
+
 static void a_program_that_does_not_start_leaves_it_as_it_is(void **state)
 {
 	char path[128];
 	struct rig *rig = start_copy(path);
 	struct hak_report_status status;
-	uint64_t fds, epoch;
 	struct raw raw;
 
 	*state = rig;
-	assert_int_equal(raw_open(&raw, rig->socket), 0);
-	assert_int_equal(raw_nop(&raw), 0);
-	/* One report: a second would count the connection of the first. */
-	status = rig_status(rig);
-	epoch = status.epoch;
-	fds = status.open_fds;
+	status = begin_session(rig, &raw);
 	assert_int_equal(chmod(path, 0600), 0);
 	for (int i = 0; i < 3; i++) {
 		again(rig, "reexec-failed program=");
 		assert_int_equal(raw_nop(&raw), 0);
-		assert_int_equal(rig_status(rig).epoch, epoch);
-		rig_wait_fds(rig, fds);
+		assert_int_equal(rig_status(rig).epoch, status.epoch);
+		rig_wait_fds(rig, status.open_fds);
 	}
 	assert_int_equal(unlink(path), 0);
 	again(rig, "reexec-failed program=");
@@ -178,29 +180,24 @@ static void without_room_for_descriptors_it_stays_as_it_is(void **state)
 	struct rlimit limit, less;
 	unsigned needed = 0;
 	struct hak_report_status status;
-	uint64_t fds, epoch;
 	struct raw raw;
 
 	*state = rig;
-	assert_int_equal(raw_open(&raw, rig->socket), 0);
-	assert_int_equal(raw_nop(&raw), 0);
-	/* One report: a second would count the connection of the first. */
-	status = rig_status(rig);
-	epoch = status.epoch;
-	fds = status.open_fds;
+	status = begin_session(rig, &raw);
 	for (int fd = 3; fd < ABOVE; fd++)
 		needed += has_fd(rig, fd);
 	assert_true(needed > LATER);
 	assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, NULL, &limit), 0);
 	/* None at all, and some, but not enough. */
-	for (unsigned room = 0; room < needed; room += needed - LATER) {
-		less = (struct rlimit){ limit_with_room(rig, room), limit.rlim_max };
+	for (unsigned some = 0; some < 2; some++) {
+		less = (struct rlimit){ limit_with_room(rig, some * (needed - LATER)),
+					limit.rlim_max };
 		assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, &less, NULL), 0);
 		again(rig, "reexec-failed program=");
 		assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, &limit, NULL), 0);
 		assert_int_equal(raw_nop(&raw), 0); /* on the same connection */
-		assert_int_equal(rig_status(rig).epoch, epoch);
-		rig_wait_fds(rig, fds);
+		assert_int_equal(rig_status(rig).epoch, status.epoch);
+		rig_wait_fds(rig, status.open_fds);
 	}
 	again(rig, "hakmemd: ready on ");
 	resumes(rig, &raw);
